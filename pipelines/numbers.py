@@ -1,0 +1,203 @@
+"""Telephone numbers of whole columns: text as people typed it in, E.164, network guess and reason out.
+
+`pipelines.number_rules` says what the rules are; this module applies them to a frame. The common written forms are
+decided by polars from `pipelines.number_prefixes`, every other distinct value by `judge_number`, once.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import polars as pl
+
+from mambo_io.errors import InputError
+from pipelines.frames import Reason
+from pipelines.number_prefixes import NATIONAL_DIGITS, NUMBERS_PER_PREFIX, prefix_verdicts
+from pipelines.number_rules import CALLING_CODE, Several, judge_number
+
+FrameT = TypeVar("FrameT", pl.DataFrame, pl.LazyFrame)
+
+# API page, `message_category`: "customised — registered sender ID (MTN / Airtel / UTL)".
+CUSTOMISED_NETWORKS = ("MTN", "Airtel", "UTL")
+
+
+def normalize_numbers(frame: FrameT, *, column: str = "phone", several: Several = "reject") -> FrameT:
+    """Add `e164`, `network_guess` and `reject_reason` to a frame; rows and their order stay as they are.
+
+    In: `column` as text. Whole numbers (integers, Float64) are read as if they had been typed. A `reject_reason` that
+    is already there stands, and its row gets no number.
+
+    Out, all String: `e164` (`+2567XXXXXXXX`) and `network_guess`, null for rejected rows; `reject_reason`, a code of
+    `Reason`, null for good rows. `several` is what becomes of a cell with more numbers than one: see `judge_number`.
+
+    Raises `InputError` for a column that is not there or is of a type that holds no telephone numbers.
+    """
+    schema = frame.collect_schema()
+    text = _as_text(column, schema)
+    earlier_reason: pl.Expr = pl.lit(None, dtype=pl.String)
+    if "reject_reason" in schema:
+        earlier_reason = pl.col("reject_reason").cast(pl.String)
+        text = pl.when(earlier_reason.is_null()).then(text)
+
+    # Each value is judged by itself, so that a streaming engine may hand over the column batch by batch.
+    judged = text.map_batches(partial(_judge_texts, several=several), return_dtype=_VERDICT, is_elementwise=True)
+    verdict = pl.col("_verdict").struct
+    return (
+        frame.with_columns(_verdict=judged)
+        .with_columns(
+            verdict.field("e164"),
+            verdict.field("network_guess"),
+            reject_reason=pl.coalesce(earlier_reason, verdict.field("reject_reason")),
+        )
+        .drop("_verdict")
+    )
+
+
+def likely_unsupported(network_guess: str = "network_guess") -> pl.Expr:
+    """Boolean: a network for which the API does not document the category `customised`; false without a guess."""
+    return ~pl.col(network_guess).is_in(CUSTOMISED_NETWORKS).fill_null(True)
+
+
+def _as_text(column: str, schema: pl.Schema) -> pl.Expr:
+    if column not in schema:
+        near = get_close_matches(column, schema.names(), n=3)
+        known = f"Did you mean {' or '.join(near)}?" if near else f"The columns are: {', '.join(schema.names())}."
+        raise InputError("no such column", column=column, fix=known)
+    dtype = schema[column]
+    if not (dtype.is_integer() or dtype in (pl.String, pl.Float64, pl.Decimal, pl.Categorical, pl.Enum, pl.Null)):
+        # A Float32 holds seven digits, so it has rounded every number already.
+        raise InputError(
+            f"a column of type {dtype} holds no telephone numbers",
+            column=column,
+            fix="Give them as text, or as whole numbers.",
+        )
+    return pl.col(column).cast(pl.String)
+
+
+# --- a column at once ------------------------------------------------------------------------------------------------
+
+_VERDICT = pl.Struct({"e164": pl.String, "network_guess": pl.String, "reject_reason": pl.String})
+
+# Of the characters that `judge_number` reads over, those that turn up in whole columns (regex classes). A value that
+# starts with a dash is left to it: that may be a minus.
+_BLANKS = r" \t\r\n\u{a0}\u{2000}-\u{200f}\u{202f}\u{feff}'"
+_START = f"^[{_BLANKS}]*[0-9+]"
+_BETWEEN_DIGITS = rf"[{_BLANKS}\-\u{{2010}}-\u{{2015}}]+"
+# What may stand before the nine national digits; `judge_number` reads them all alike.
+_BEFORE_DIGITS = ["", "0", "256", "+256", "00256", "2560", "+2560"]
+
+
+def _judge_texts(texts: pl.Series, *, several: Several) -> pl.Series:
+    """The verdicts on a column of text, as structs; null is missing."""
+    compact = pl.col("text").str.replace_all(_BETWEEN_DIGITS, "")
+    # The cast reads a sign as well, but then there are fewer than nine digits and the number is too small.
+    national = compact.str.tail(NATIONAL_DIGITS).cast(pl.Int64, strict=False)
+    is_common = (
+        pl.col("text").str.contains(_START)
+        & compact.str.head(-NATIONAL_DIGITS).is_in(_BEFORE_DIGITS)
+        & (national >= 10 ** (NATIONAL_DIGITS - 1))
+    )
+
+    prefixes = prefix_verdicts()
+    prefix = pl.col("national") // NUMBERS_PER_PREFIX
+    quick = (
+        pl.DataFrame({"text": texts})
+        .with_columns(national=pl.when(is_common).then(national))
+        .with_columns(pl.lit(prefixes[name]).gather(prefix).alias(name) for name in prefixes.columns)
+        .with_columns(
+            e164=pl.when("good").then(f"+{CALLING_CODE}" + pl.col("national").cast(pl.String)),
+            unread=pl.when(~pl.col("decided").fill_null(False)).then("text"),
+        )
+    )
+    slow = _judge_one_by_one(quick["unread"].drop_nulls().unique(), several)
+    is_missing = pl.when(pl.col("text").is_null()).then(pl.lit(Reason.MISSING.value))
+    return (
+        quick.join(slow, left_on="unread", right_on="text", how="left", maintain_order="left", suffix="_slow")
+        .select(
+            pl.coalesce("e164", "e164_slow"),
+            pl.coalesce("network_guess", "network_guess_slow"),
+            pl.coalesce("reject_reason", "reject_reason_slow", is_missing),
+        )
+        .to_struct(texts.name)
+    )
+
+
+def _judge_one_by_one(texts: pl.Series, several: Several) -> pl.DataFrame:
+    verdicts = [(text, judge_number(text, several=several)) for text in texts]
+    rows = [(text, verdict.e164, verdict.network_guess, verdict.reason) for text, verdict in verdicts]
+    names = ("text", "e164", "network_guess", "reject_reason")
+    return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
+
+
+# --- which column, and is it sound -----------------------------------------------------------------------------------
+
+_PHONE_HEADER = re.compile(
+    r"(?:phone|telephone|tel|mobile|mob|cell|msisdn|contact|number|whatsapp|essimu)+s?(?:no|nos|num|number|numbers)?"
+)
+_SAMPLE_ROWS = 1_000
+
+
+def find_phone_column(frame: pl.DataFrame, file: Path) -> str:
+    """The one column that is plainly the phone column: by its header, and most of its filled cells hold a number.
+
+    Headers such as `phone`, `Tel. No`, `MOBILE NUMBER`, `msisdn`, `phone_no`, `Contact`; the first thousand rows are
+    looked at. Raises `InputError`, which names the columns and the key that settles it, when there is none or more
+    than one.
+    """
+    by_name = [name for name in frame.columns if _PHONE_HEADER.fullmatch(re.sub(r"[\W_]", "", name.lower()))]
+    found = [name for name in by_name if _holds_numbers(frame.select(name).head(_SAMPLE_ROWS))]
+    match found:
+        case [column]:
+            return column
+        case []:
+            problem = "no column is plainly the phone column"
+            if by_name:
+                problem += f" ({', '.join(by_name)}: most cells are no telephone numbers)"
+            choices = frame.columns
+        case _:
+            problem = "more than one column may be the phone column"
+            choices = found
+    fix = f'Say which in the campaign file: [recipients] phone = "…", one of: {", ".join(choices)}.'
+    raise InputError(problem, file=file, fix=fix)
+
+
+def _holds_numbers(column: pl.DataFrame) -> bool:
+    name = column.columns[0]
+    try:
+        judged = normalize_numbers(column, column=name)
+    except InputError:  # a column of dates, say
+        return False
+    filled = judged.filter(pl.col("reject_reason").ne_missing(Reason.MISSING.value))
+    digits = filled[name].cast(pl.String).str.count_matches(r"\d")
+    return 2 * digits.is_between(7, 40).sum() > filled.height
+
+
+def rounding_suspicion(frame: pl.DataFrame) -> int | None:
+    """How many rows have an `e164` that ends in 000, if so many that a spreadsheet must have rounded the column.
+
+    One number in a thousand ends so by chance. Leaving room for numbers chosen to be remembered, suspicion starts where
+    a share of one in 200 would bring as many with a probability below one in a million: 3 of 3 numbers, 4 of 10, 8 of
+    100, 21 of 1,000. Each number counts once (rounding makes people share one); the answer counts rows.
+    """
+    ends_in_000 = pl.col("e164").str.ends_with("000")
+    distinct = frame.select(pl.col("e164").drop_nulls().unique())
+    suspects = distinct.select(ends_in_000.sum()).item()
+    if _binomial_tail(suspects, distinct.height, share=1 / 200) > 1e-6:
+        return None
+    return int(frame.select(ends_in_000.sum()).item())
+
+
+def _binomial_tail(successes: int, trials: int, *, share: float) -> float:
+    """An upper bound of the probability of at least so many successes (Chernoff: exp(-n D(k/n || p)))."""
+    if successes <= share * trials:
+        return 1.0
+    observed = successes / trials
+    divergence = observed * math.log(observed / share)
+    if observed < 1:
+        divergence += (1 - observed) * math.log((1 - observed) / (1 - share))
+    return math.exp(-trials * divergence)
