@@ -1,0 +1,127 @@
+"""What each person is sent, and how many segments that takes: whole frames, eager or lazy.
+
+`render_messages` writes the texts, `measure_messages` counts them, `reject_long` turns down what is too long. The rules
+are those of `pipelines.templates` and `pipelines.segments`; here stands how polars follows them quickly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import polars as pl
+
+from mambo_io.errors import InputError
+from pipelines.frames import Reason
+from pipelines.segments import BASIC, EXTENSION, PART, SINGLE, Encoding, measure, smart_encode
+from pipelines.templates import BLANK, Field, Template
+
+FrameT = TypeVar("FrameT", pl.DataFrame, pl.LazyFrame)
+
+
+def _class(characters: str) -> str:
+    """The inside of a character class for polars' regular expressions (Rust), every character as its code point."""
+    return "".join(rf"\x{{{ord(character):X}}}" for character in characters)
+
+
+_OUTSIDE = f"[^{_class(BASIC + EXTENSION)}]"
+_DOUBLE = {Encoding.GSM_7: f"[{_class(EXTENSION)}]", Encoding.UCS_2: r"[\x{10000}-\x{10FFFF}]"}
+
+
+def render_messages(frame: FrameT, template: Template, *, smart_encoding: bool = False) -> FrameT:
+    """Add `message` (String), null where the row is rejected, and set `reject_reason` (String, added where absent).
+
+    Cells are stripped of surrounding white space and invisible characters; an empty one takes the field's default, and
+    without a default the row is `missing_merge_field`. What comes out is stripped the same way, and is `empty_message`
+    if nothing is left. A reason that stands already stays. What a cell holds is never read as a template.
+    InputError before any row is read if the template names a column that `frame` lacks.
+    """
+    template.check_columns(frame.collect_schema().names())
+    text = pl.concat_str([_cell(part) if isinstance(part, Field) else pl.lit(part) for part in template.parts])
+    text = text.str.strip_chars(BLANK)
+    if smart_encoding:
+        outside = pl.when(text.str.contains(_OUTSIDE)).then(text)
+        text = pl.coalesce(_each_distinct(outside, smart_encode, pl.String()), text)
+    message = pl.col("message")
+    rendered = _reject(
+        frame.with_columns(message=text),
+        pl.when(message.is_null())
+        .then(pl.lit(Reason.MISSING_MERGE_FIELD.value))
+        .when(message == "")
+        .then(pl.lit(Reason.EMPTY_MESSAGE.value)),
+    )
+    return rendered.with_columns(message=pl.when(pl.col("reject_reason").is_null()).then(message))
+
+
+def measure_messages(frame: FrameT, *, column: str = "message") -> FrameT:
+    """Add `encoding` (String, "GSM-7" or "UCS-2"), `units` (Int64) and `segments` (Int64); null where `column` is null.
+
+    `units` are septets with escapes, or UTF-16 code units; an empty text has 0 segments. Says what
+    `pipelines.segments.measure` says of each text, exactly. InputError if `frame` has no such column.
+    """
+    if column not in frame.collect_schema().names():
+        raise InputError("the frame has no such column", column=column, fix="Say which one holds the text: `column=…`.")
+    text = pl.col(column).cast(pl.String)
+
+    def by_encoding(values: Mapping[Encoding, pl.Expr | int]) -> pl.Expr:
+        is_gsm_7 = pl.col("encoding") == Encoding.GSM_7.value
+        return pl.when(is_gsm_7).then(values[Encoding.GSM_7]).otherwise(values[Encoding.UCS_2])
+
+    doubles = by_encoding({encoding: text.str.count_matches(pattern) for encoding, pattern in _DOUBLE.items()})
+    return (
+        frame.with_columns(
+            encoding=pl.when(text.str.contains(_OUTSIDE))
+            .then(pl.lit(Encoding.UCS_2.value))
+            .when(text.is_not_null())
+            .then(pl.lit(Encoding.GSM_7.value))
+        )
+        .with_columns(units=(text.str.len_chars() + doubles).cast(pl.Int64))
+        .with_columns(segments=_segments(text, by_encoding(SINGLE), by_encoding(PART)).cast(pl.Int64))
+    )
+
+
+def reject_long(frame: FrameT, max_segments: int) -> FrameT:
+    """Set `reject_reason` to `message_too_long` where `segments` is above `max_segments` and no reason stands yet.
+
+    The message stays in the frame, so that a person can see what was too long.
+    """
+    return _reject(frame, pl.when(pl.col("segments") > max_segments).then(pl.lit(Reason.MESSAGE_TOO_LONG.value)))
+
+
+def _segments(text: pl.Expr, single: pl.Expr, part: pl.Expr) -> pl.Expr:
+    """Segments from the column `units`, without a look at the text, but for the few where the cuts decide.
+
+    A part that ends before a pair wastes one unit and no more, so there are at least units / part parts and at most
+    units / (part - 1), rounded up. Where the two differ and the text holds pairs, it is scanned.
+    """
+    units = pl.col("units")
+    least = (units + part - 1) // part
+    most = (units + part - 2) // (part - 1)
+    undecided = (units > single) & (least != most) & (units > text.str.len_chars())
+    scanned = _each_distinct(pl.when(undecided).then(text), lambda value: measure(value).segments, pl.Int64())
+    return pl.when(units == 0).then(0).when(units <= single).then(1).when(undecided).then(scanned).otherwise(least)
+
+
+def _cell(field: Field) -> pl.Expr:
+    """What a field writes: null where the cell is empty and there is no default."""
+    value = pl.col(field.column).cast(pl.String).str.replace_all(r"\r\n?", "\n").str.strip_chars(BLANK)
+    return pl.when(value != "").then(value).otherwise(pl.lit(field.default, dtype=pl.String))
+
+
+def _reject(frame: FrameT, reason: pl.Expr) -> FrameT:
+    """`reject_reason` becomes `reason` (null: none) where no reason stands yet."""
+    stands = "reject_reason" in frame.collect_schema().names()
+    return frame.with_columns(reject_reason=pl.coalesce("reject_reason", reason) if stands else reason)
+
+
+def _each_distinct(expr: pl.Expr, function: Callable[[str], object], dtype: pl.DataType) -> pl.Expr:
+    """`function` of every text, called once for each distinct one of a batch; null stays null."""
+
+    def of_batch(texts: pl.Series) -> pl.Series:
+        distinct = texts.drop_nulls().unique()
+        if distinct.is_empty():
+            return pl.Series(texts.name, [None], dtype=dtype).new_from_index(0, len(texts))
+        results = pl.Series([function(text) for text in distinct], dtype=dtype)
+        return texts.replace_strict(distinct, results, default=None, return_dtype=dtype)
+
+    return expr.map_batches(of_batch, return_dtype=dtype, is_elementwise=True)
