@@ -1,0 +1,59 @@
+"""What is recorded about an account besides its calls: balance readings, and the latch on its credentials."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select, update
+
+from mambo_io.ledger import to_us
+from mambo_io.tables import account_entries, accounts
+
+
+def record_reading(connection: Connection, account: str, balance_ugx: int, *, who: str, now: datetime) -> None:
+    """A reading of the balance endpoint (UGX)."""
+    with connection.begin():
+        _ensure(connection, account)
+        connection.execute(
+            update(accounts)
+            .where(accounts.c.account == account)
+            .values(balance_ugx=balance_ugx, balance_at_us=to_us(now))
+        )
+        _enter(connection, account, "reading", who, now, amount_ugx=balance_ugx)
+
+
+def set_latch(connection: Connection, account: str, reason: str, *, who: str, now: datetime) -> None:
+    """The API refused the account's credentials: nothing asks again until a person clears the latch."""
+    with connection.begin():
+        _ensure(connection, account)
+        connection.execute(update(accounts).where(accounts.c.account == account).values(credentials_latch=reason))
+        _enter(connection, account, "latch", who, now, note=reason)
+
+
+def clear_latch(connection: Connection, account: str, *, who: str, now: datetime) -> None:
+    """A person says that the credentials are right now."""
+    with connection.begin():
+        _ensure(connection, account)
+        connection.execute(update(accounts).where(accounts.c.account == account).values(credentials_latch=None))
+        _enter(connection, account, "latch_cleared", who, now)
+
+
+def _ensure(connection: Connection, account: str) -> None:
+    if connection.scalar(select(accounts.c.account).where(accounts.c.account == account)) is None:
+        connection.execute(insert(accounts), {"account": account})
+
+
+def _enter(
+    connection: Connection,
+    account: str,
+    kind: str,
+    who: str,
+    now: datetime,
+    *,
+    amount_ugx: int | None = None,
+    note: str | None = None,
+) -> None:
+    connection.execute(
+        insert(account_entries),
+        {"account": account, "at_us": to_us(now), "kind": kind, "amount_ugx": amount_ugx, "note": note, "who": who},
+    )

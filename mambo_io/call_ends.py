@@ -1,0 +1,177 @@
+"""Recording what became of a call: its verdict, its receipt, the recipients that differ, the charge of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, assert_never
+
+from sqlalchemy import Connection, insert
+
+from mambo_io import statements
+from mambo_io.ledger import CampaignRow, to_us
+from mambo_io.model import Action, Blame, CallResult, ChunkState, ExceptionKind, Receipt, SendRequest, Verdict
+from mambo_io.tables import chunks, recipient_exceptions, unsupported
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedCall:
+    """A call whose intent is durable. It may be made once, and only until `not_after_boot_s` (boot clock, seconds)."""
+
+    attempt_id: int
+    chunk: int
+    name: str
+    request: SendRequest
+    rows: tuple[int, ...]
+    estimates_ugx: tuple[int, ...]
+    expected_ugx: int
+    segments: int
+    canary: bool
+    label: int | None
+    not_after_boot_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnd:
+    """What became of a claimed call. `agrees`: for a counted canary receipt, whether it agrees with the estimate."""
+
+    call: ClaimedCall
+    result: CallResult
+    ended_at: datetime
+    agrees: bool | None = None
+
+    @property
+    def charged_ugx(self) -> int | None:
+        receipt = self.result.receipt
+        return receipt.sms_cost_ugx if receipt is not None and self.result.verdict is Verdict.ACCEPTED else None
+
+
+def chunk_state_after(result: CallResult) -> ChunkState:
+    """Where a call's verdict takes its chunk."""
+    match result.verdict:
+        case Verdict.NOT_SENT:
+            return ChunkState.PLANNED
+        case Verdict.ACCEPTED:
+            return ChunkState.ACCEPTED
+        case Verdict.UNKNOWN:
+            return ChunkState.UNKNOWN
+        case Verdict.REFUSED:
+            return ChunkState.PLANNED if result.blame is Blame.ACCOUNT else ChunkState.REFUSED
+        case _:
+            assert_never(result.verdict)
+
+
+def record_end(connection: Connection, campaign: CampaignRow, end: CallEnd) -> None:
+    """Write one call's end into the ledger, inside the caller's transaction."""
+    call, result = end.call, end.result
+    accepted = result.verdict is Verdict.ACCEPTED
+    receipt = result.receipt or Receipt()
+    cost_is_open = result.verdict is Verdict.UNKNOWN or (accepted and end.charged_ugx is None)
+    values: dict[str, Any] = {
+        "verdict": result.verdict,
+        "reason": result.reason,
+        "ended_at_us": to_us(end.ended_at),
+        "http_status": result.http_status,
+        "api_messages": " | ".join(result.messages) or None,
+        "recipients_count": receipt.recipients_count,
+        "message_count": receipt.message_count,
+        "sms_sent": receipt.sms_sent,
+        "charged_ugx": end.charged_ugx,
+        "exposed_ugx": call.expected_ugx if cost_is_open else None,
+        "charged_each_ugx": None,
+        "unsupported_charged": False,
+        "cost_raw": receipt.sms_cost_raw,
+        "balance_after_ugx": receipt.new_balance_ugx,
+        "unsupported_count": receipt.unsupported_count,
+        "consistent": receipt.consistent if result.receipt is not None else None,
+        "alarms": ",".join(receipt.alarms) or None,
+        "raw_reply": result.raw_reply,
+    }
+    if accepted:
+        values |= _record_receipt(connection, campaign, end, receipt)
+    connection.execute(
+        statements.END_ATTEMPT,
+        {"the_attempt": call.attempt_id} | {f"the_{column}": value for column, value in values.items()},
+    )
+    connection.execute(
+        statements.SET_CHUNK_STATE,
+        {"the_campaign": campaign.id, "the_chunk": call.chunk, "the_state": chunk_state_after(result)},
+    )
+    if result.action is Action.SPLIT and len(call.rows) > 1:
+        _split(connection, campaign, call)
+
+
+def _record_receipt(connection: Connection, campaign: CampaignRow, end: CallEnd, receipt: Receipt) -> dict[str, Any]:
+    """Unsupported contacts, the recipients that differ, the balance; returns how the charge is divided."""
+    call, charged = end.call, end.charged_ugx
+    row_of = dict(zip(call.request.recipients, call.rows, strict=True))
+    contacts = [(item.raw, None if item.e164 is None else row_of[item.e164]) for item in receipt.unsupported]
+    if contacts:
+        connection.execute(
+            insert(unsupported), [{"attempt_id": call.attempt_id, "raw": raw, "row": row} for raw, row in contacts]
+        )
+    unsupported_rows = {row for _, row in contacts if row is not None}
+    kinds: dict[int, ExceptionKind | None] = {}
+    for row in call.rows:
+        if row in unsupported_rows:
+            kinds[row] = ExceptionKind.UNSUPPORTED
+        elif not receipt.consistent:
+            kinds[row] = ExceptionKind.UNVERIFIED
+    division: dict[str, Any] = {}
+    one_more: set[int] = set()
+    if charged is not None:
+        sharing = [row for row in call.rows if row not in unsupported_rows] or list(call.rows)
+        each, rest = divmod(charged, len(sharing))
+        one_more = set(sharing[:rest])
+        everybody = len(unsupported_rows) == len(call.rows)
+        division = {"charged_each_ugx": each, "unsupported_charged": everybody and charged > 0}
+    differing = sorted(kinds.keys() | one_more)
+    if differing:
+        connection.execute(
+            insert(recipient_exceptions),
+            [
+                {
+                    "campaign_id": campaign.id,
+                    "row": row,
+                    "attempt_id": call.attempt_id,
+                    "kind": kinds.get(row),
+                    "remainder_ugx": int(row in one_more),
+                }
+                for row in differing
+            ],
+        )
+    if receipt.new_balance_ugx is not None:
+        connection.execute(
+            statements.SET_BALANCE,
+            {
+                "the_account": campaign.account,
+                "the_attempt": call.attempt_id,
+                "new_balance_ugx": receipt.new_balance_ugx,
+                "now_us": to_us(end.ended_at),
+            },
+        )
+    return division
+
+
+def _split(connection: Connection, campaign: CampaignRow, call: ClaimedCall) -> None:
+    """Two halves in the place of a call that was too large for the API (HTTP 413)."""
+    here = {"the_campaign": campaign.id, "the_chunk": call.chunk}
+    parent = connection.execute(statements.ONE_CHUNK, here).one()
+    last_chunk = connection.scalar(statements.LAST_CHUNK, {"the_campaign": campaign.id}) or 0
+    half = (len(call.rows) + 1) // 2
+    for chunk, part in enumerate((slice(0, half), slice(half, None)), start=last_chunk + 1):
+        rows, estimates = call.rows[part], call.estimates_ugx[part]
+        child = dict(parent._mapping) | {
+            "chunk": chunk,
+            "parent": call.chunk,
+            "label": None,
+            "recipients_count": len(rows),
+            "expected_ugx": sum(estimates),
+            "state": ChunkState.PLANNED,
+            "last_attempt": None,
+        }
+        connection.execute(insert(chunks), child)
+        connection.execute(
+            statements.MOVE_TO_CHUNK, {"the_campaign": campaign.id, "the_chunk": chunk, "the_rows": rows}
+        )
+    connection.execute(statements.SET_CHUNK_STATE, here | {"the_state": ChunkState.SPLIT})

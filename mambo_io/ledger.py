@@ -1,0 +1,347 @@
+"""Reading the ledger: which campaigns there are, what became of their calls, what they cost.
+
+Nothing here writes. Plans are written by `planning.py`, calls by `sender.py`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+from sqlalchemy import Connection, Row, and_, func, or_, select
+
+from mambo_io.errors import InputError
+from mambo_io.model import CampaignState, CanaryState, ChunkState, ExceptionKind, Outcome
+from mambo_io.store import Store
+from mambo_io.tables import (
+    accounts,
+    attempts,
+    campaigns,
+    chunks,
+    recipient_exceptions,
+    recipients,
+    results,
+)
+
+US = 1_000_000  # microseconds in a second
+
+
+def to_us(at: datetime) -> int:
+    """An aware time as the ledger keeps it: whole microseconds since the epoch, UTC."""
+    return round((at - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * US)
+
+
+def from_us(at_us: int) -> datetime:
+    return datetime.fromtimestamp(at_us / US, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignRow:
+    """One campaign edition as the ledger knows it."""
+
+    id: int
+    name: str
+    edition: str
+    account: str
+    host: str
+    state: CampaignState
+    stop_reason: str | None
+    stop_detail: str | None
+    canary: CanaryState
+    content_digest: str
+    plan_digest: str
+    source: str
+    source_digest: str
+    sender_id: str
+    category: str
+    message: str
+    kept_columns: tuple[str, ...]
+    rows: int
+    sendable: int
+    calls: int
+    segments: int
+    estimated_ugx: int
+    planned_at: datetime
+    first_call_at: datetime | None
+    ended_at: datetime | None
+
+    @property
+    def label(self) -> str:
+        """`clinic-day/1`, as screens and run names say it."""
+        return f"{self.name}/{self.edition}"
+
+    @property
+    def begun(self) -> bool:
+        """Whether a call was made: from then on the content is frozen."""
+        return self.first_call_at is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums of one campaign edition, by call. `outcomes` counts recipients and adds up to `rows`."""
+
+    rows: int
+    outcomes: dict[Outcome, int]
+    calls: dict[ChunkState, int]
+    estimated_ugx: int
+    charged_ugx: int
+    estimates: dict[ChunkState, int]  # UGX, by the state of the call
+    unsupported_estimate_ugx: int  # of recipients the API called unsupported and did not charge
+    exposed_ugx: int  # what calls in flight, unknown or of unknown cost may have cost
+
+    @property
+    def left(self) -> int:
+        """Recipients whose outcome is still open."""
+        return sum(self.outcomes.get(state, 0) for state in (Outcome.PLANNED, Outcome.IN_FLIGHT, Outcome.UNKNOWN))
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownCall:
+    name: str  # clinic-day/1/c0007
+    recipients_count: int
+    expected_ugx: int
+    intent_at: datetime
+    reason: str
+
+
+class Ledger:
+    """The read side of one store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def campaigns(self) -> list[CampaignRow]:
+        """Every campaign edition, the newest plan first."""
+        with self.store.reader() as connection:
+            rows = connection.execute(
+                select(campaigns)
+                .where(campaigns.c.state != CampaignState.PLANNING)
+                .order_by(campaigns.c.planned_at_us.desc(), campaigns.c.id.desc())
+            )
+            return [campaign_row(row) for row in rows]
+
+    def find(self, name: str, edition: str | None = None) -> CampaignRow | None:
+        """The edition asked for, or the newest one; None when there is none."""
+        return next(
+            (row for row in self.campaigns() if row.name == name and edition in (None, row.edition)),
+            None,
+        )
+
+    def get(self, name: str, edition: str | None = None) -> CampaignRow:
+        """Like `find`, but raises `InputError` that lists the near names."""
+        known = self.campaigns()
+        editions = [row for row in known if row.name == name]
+        if not editions:
+            near = difflib.get_close_matches(name, {row.name for row in known}, n=3, cutoff=0.4)
+            fix = f"Did you mean {' or '.join(near)}?" if near else "`mambo status` lists the campaigns."
+            raise InputError(f"there is no campaign {name} in {self.store.name}", fix=fix)
+        for row in editions:
+            if edition in (None, row.edition):
+                return row
+        raise InputError(
+            f"{name} has no edition {edition}", fix=f"It has: {', '.join(row.edition for row in editions)}."
+        )
+
+    def totals(self, campaign: CampaignRow) -> Totals:
+        with self.store.reader() as connection:
+            return totals_of(connection, campaign)
+
+    def rejected(self, campaign: CampaignRow) -> dict[str, int]:
+        """Rejected rows by reason, the most frequent first."""
+        with self.store.reader() as connection:
+            count = func.count().label("count")
+            rows = connection.execute(
+                select(recipients.c.reason, count)
+                .where(recipients.c.campaign_id == campaign.id, recipients.c.reason.is_not(None))
+                .group_by(recipients.c.reason)
+                .order_by(count.desc(), recipients.c.reason)
+            )
+            return dict(rows.tuples().all())
+
+    def unknown_calls(self, campaign: CampaignRow) -> list[UnknownCall]:
+        with self.store.reader() as connection:
+            rows = connection.execute(
+                select(chunks.c.chunk, attempts)
+                .join(attempts, attempts.c.id == chunks.c.last_attempt)
+                .where(chunks.c.campaign_id == campaign.id, chunks.c.state == ChunkState.UNKNOWN)
+                .order_by(chunks.c.chunk)
+            )
+            return [
+                UnknownCall(
+                    call_name(campaign, row.chunk),
+                    row.submitted_count,
+                    row.expected_ugx,
+                    from_us(row.intent_at_us),
+                    row.reason or "",
+                )
+                for row in rows
+            ]
+
+    def last_run_seconds(self, campaign: CampaignRow) -> float:
+        """From the first intent of the newest run to its last answer."""
+        a = attempts.c
+        newest = select(a.run).where(a.campaign_id == campaign.id).order_by(a.id.desc()).limit(1).scalar_subquery()
+        with self.store.reader() as connection:
+            first, last = connection.execute(
+                select(func.min(a.intent_at_us), func.max(a.ended_at_us)).where(
+                    a.campaign_id == campaign.id, a.run == newest
+                )
+            ).one()
+        return 0.0 if first is None or last is None else (last - first) / US
+
+    def last_balance(self, account: str) -> tuple[int, datetime] | None:
+        """The last balance known of the account (UGX) and when."""
+        with self.store.reader() as connection:
+            row = connection.execute(
+                select(accounts.c.balance_ugx, accounts.c.balance_at_us).where(accounts.c.account == account)
+            ).one_or_none()
+        return None if row is None or row.balance_ugx is None else (row.balance_ugx, from_us(row.balance_at_us))
+
+    def credentials_latch(self, account: str) -> str | None:
+        """Why the balance endpoint refused the account's credentials, until a person clears it."""
+        with self.store.reader() as connection:
+            return connection.scalar(select(accounts.c.credentials_latch).where(accounts.c.account == account))
+
+    def sent_pairs(self, account: str, since: datetime, *, other_than: tuple[str, str]) -> pl.DataFrame:
+        """Who was sent which text since then: `msisdn`, `text_key` (both Int64), distinct.
+
+        Counts calls that are accepted, unknown or in flight (recipients the API called unsupported excepted), of every
+        campaign edition of the account but the one named `other_than`.
+        """
+        a, c, r, x, k = attempts.c, chunks.c, recipients.c, recipient_exceptions.c, campaigns.c
+        query = (
+            select(r.msisdn, c.text_key)
+            .select_from(attempts)
+            .join(campaigns, k.id == a.campaign_id)
+            .join(chunks, and_(c.campaign_id == a.campaign_id, c.chunk == a.chunk, c.last_attempt == a.id))
+            .join(recipients, and_(r.campaign_id == c.campaign_id, r.chunk == c.chunk))
+            .outerjoin(recipient_exceptions, and_(x.campaign_id == r.campaign_id, x.row == r.row))
+            .where(
+                a.account == account,
+                a.intent_at_us >= to_us(since),
+                c.state.in_([ChunkState.ACCEPTED, ChunkState.UNKNOWN, ChunkState.IN_FLIGHT]),
+                or_(x.kind.is_(None), x.kind != ExceptionKind.UNSUPPORTED),
+                ~and_(k.name == other_than[0], k.edition == other_than[1]),
+            )
+            .distinct()
+        )
+        with self.store.reader() as connection:
+            rows = connection.execute(query).all()
+        return pl.DataFrame(
+            [tuple(row) for row in rows], schema={"msisdn": pl.Int64, "text_key": pl.Int64}, orient="row"
+        )
+
+    def results(self, campaign: CampaignRow) -> pl.DataFrame:
+        """The results view of one campaign edition, in the order of its rows; kept columns unpacked behind it."""
+        columns = [column for column in results.c if column.name not in ("campaign_id", "kept")]
+        with self.store.reader() as connection:
+            rows = connection.execute(
+                select(*columns, results.c.kept).where(results.c.campaign_id == campaign.id).order_by(results.c.row)
+            ).all()
+        frame = pl.DataFrame([tuple(row) for row in rows], schema=_RESULT_TYPES | {"kept": pl.String}, orient="row")
+        kept = pl.Struct(dict.fromkeys(campaign.kept_columns, pl.String))
+        frame = frame.with_columns(
+            pl.from_epoch("sent_at_us", time_unit="us")
+            .dt.replace_time_zone("UTC")
+            .dt.convert_time_zone("Africa/Kampala")
+            .alias("sent_at_us")
+        ).rename({"sent_at_us": "sent_at"})
+        if not campaign.kept_columns:
+            return frame.drop("kept")
+        return frame.with_columns(pl.col("kept").str.json_decode(kept)).unnest("kept")
+
+
+_RESULT_TYPES: dict[str, Any] = {
+    "campaign": pl.String,
+    "edition": pl.String,
+    "row": pl.Int64,
+    "phone_raw": pl.String,
+    "e164": pl.String,
+    "network_guess": pl.String,
+    "outcome": pl.String,
+    "reason": pl.String,
+    "message": pl.String,
+    "encoding": pl.String,
+    "segments": pl.Int64,
+    "estimated_ugx": pl.Int64,
+    "charged_ugx": pl.Int64,
+    "chunk": pl.Int64,
+    "attempt": pl.Int64,
+    "sent_at_us": pl.Int64,
+}
+
+
+def call_name(campaign: CampaignRow, chunk: int) -> str:
+    """`clinic-day/1/c0007`: how screens and messages name an API call."""
+    return f"{campaign.label}/c{chunk:04d}"
+
+
+def campaign_row(row: Row[Any]) -> CampaignRow:
+    values = row._mapping
+    return CampaignRow(
+        **{key: values[key] for key in CampaignRow.__slots__ if key in values and key != "kept_columns"},
+        kept_columns=tuple(json.loads(values["kept_columns"])),
+        planned_at=from_us(values["planned_at_us"]),
+        first_call_at=_maybe(values["first_call_at_us"]),
+        ended_at=_maybe(values["ended_at_us"]),
+    )
+
+
+def _maybe(at_us: int | None) -> datetime | None:
+    return None if at_us is None else from_us(at_us)
+
+
+def totals_of(connection: Connection, campaign: CampaignRow) -> Totals:
+    """Sums by call: the cost of this does not grow with the recipients, only with the calls."""
+    by_state = connection.execute(
+        select(chunks.c.state, func.count(), func.sum(chunks.c.recipients_count), func.sum(chunks.c.expected_ugx))
+        .where(chunks.c.campaign_id == campaign.id)
+        .group_by(chunks.c.state)
+    ).all()
+    exceptions: dict[ExceptionKind, int] = dict(
+        connection.execute(
+            select(recipient_exceptions.c.kind, func.count())
+            .where(recipient_exceptions.c.campaign_id == campaign.id, recipient_exceptions.c.kind.is_not(None))
+            .group_by(recipient_exceptions.c.kind)
+        )
+        .tuples()
+        .all()
+    )
+    a, x = attempts.c, recipient_exceptions.c
+    charged, exposed = connection.execute(
+        select(func.sum(a.charged_ugx), func.sum(a.exposed_ugx)).where(a.campaign_id == campaign.id)
+    ).one()
+    uncharged = connection.scalar(
+        select(func.sum(recipients.c.estimated_ugx))
+        .join(recipient_exceptions, and_(x.campaign_id == recipients.c.campaign_id, x.row == recipients.c.row))
+        .join(attempts, a.id == x.attempt_id)
+        .where(x.campaign_id == campaign.id, x.kind == ExceptionKind.UNSUPPORTED, ~a.unsupported_charged)
+    )
+    people = {
+        state: int(total) for state, _, total, _ in by_state if state not in (ChunkState.SPLIT, ChunkState.SKIPPED)
+    }
+    outcomes = {
+        Outcome.REJECTED: campaign.rows - sum(people.values()),
+        Outcome.UNSUPPORTED: exceptions.get(ExceptionKind.UNSUPPORTED, 0),
+        Outcome.UNVERIFIED: exceptions.get(ExceptionKind.UNVERIFIED, 0),
+        Outcome.ACCEPTED: people.get(ChunkState.ACCEPTED, 0) - sum(exceptions.values()),
+        Outcome.PLANNED: people.get(ChunkState.PLANNED, 0),
+        Outcome.IN_FLIGHT: people.get(ChunkState.IN_FLIGHT, 0),
+        Outcome.UNKNOWN: people.get(ChunkState.UNKNOWN, 0),
+        Outcome.REFUSED: people.get(ChunkState.REFUSED, 0),
+        Outcome.CANCELLED: people.get(ChunkState.CANCELLED, 0),
+    }
+    return Totals(
+        rows=campaign.rows,
+        outcomes={outcome: count for outcome, count in outcomes.items() if count},
+        calls={state: count for state, count, *_ in by_state},
+        estimated_ugx=campaign.estimated_ugx,
+        estimates={state: int(expected) for state, _, _, expected in by_state},
+        unsupported_estimate_ugx=int(uncharged or 0),
+        charged_ugx=int(charged or 0),
+        exposed_ugx=int(exposed or 0),
+    )

@@ -1,0 +1,183 @@
+"""Writing a plan into the ledger: a campaign edition, its recipients and its calls.
+
+Rows go in at most 50,000 a commit in state `planning`, so that no other sender waits long; one last commit makes the
+plan `planned`. What a broken plan left is deleted at the next start. The campaign's lock must be held.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+from sqlalchemy import Connection, Table, delete, insert, select, update
+
+from mambo_io.ledger import CampaignRow, campaign_row, to_us
+from mambo_io.model import CampaignState, CanaryState, ChunkState
+from mambo_io.tables import campaigns, chunks, events, recipients, suppressions
+
+ROWS_A_COMMIT = 50_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A prepared campaign edition.
+
+    `recipients`: row, phone_raw, e164, network_guess, reject_reason, message, encoding, segments, estimated_ugx,
+    chunk, and the `kept_columns`. `chunks`: as `pipelines.chunking.ChunkPlan` describes them. `suppressed`: numbers
+    (Int64 `msisdn`, `source`) that may not be messaged by this campaign, asked again before each call.
+    """
+
+    name: str
+    edition: str
+    account: str
+    host: str
+    content_digest: str
+    plan_digest: str
+    source: str
+    source_digest: str
+    sender_id: str
+    category: str
+    message: str
+    settings: dict[str, Any]
+    kept_columns: tuple[str, ...]
+    versions: dict[str, str]
+    canary_calls: int
+    recipients: pl.DataFrame
+    chunks: pl.DataFrame
+    suppressed: pl.DataFrame
+
+
+def write_plan(connection: Connection, plan: Plan, *, who: str) -> CampaignRow:
+    """Write `plan`, in the place of an earlier one of the same edition that never made a call."""
+    _delete_unstarted(connection, plan.name, plan.edition)
+    sendable = plan.recipients.filter(pl.col("reject_reason").is_null())
+    now_us = to_us(datetime.now(UTC))
+    with connection.begin():
+        campaign_id: int = connection.execute(
+            insert(campaigns).returning(campaigns.c.id),
+            {
+                "name": plan.name,
+                "edition": plan.edition,
+                "account": plan.account,
+                "host": plan.host,
+                "state": CampaignState.PLANNING,
+                "canary": CanaryState.PENDING if plan.canary_calls else CanaryState.AGREED,
+                "canary_calls": plan.canary_calls,
+                "content_digest": plan.content_digest,
+                "plan_digest": plan.plan_digest,
+                "source": plan.source,
+                "source_digest": plan.source_digest,
+                "sender_id": plan.sender_id,
+                "category": plan.category,
+                "message": plan.message,
+                "settings": json.dumps(plan.settings, sort_keys=True),
+                "kept_columns": json.dumps(plan.kept_columns),
+                "versions": json.dumps(plan.versions, sort_keys=True),
+                "rows": plan.recipients.height,
+                "sendable": sendable.height,
+                "calls": plan.chunks.height,
+                "segments": int(sendable["segments"].sum()),
+                "estimated_ugx": int(sendable["estimated_ugx"].sum()),
+                "planned_at_us": now_us,
+            },
+        ).scalar_one()
+    _insert_in_batches(connection, chunks, _chunk_rows(plan, campaign_id))
+    _insert_in_batches(connection, recipients, _recipient_rows(plan, campaign_id))
+    write_suppressions(connection, campaign_id, plan.suppressed)
+    with connection.begin():
+        connection.execute(update(campaigns).where(campaigns.c.id == campaign_id).values(state=CampaignState.PLANNED))
+        connection.execute(
+            insert(events),
+            {
+                "campaign_id": campaign_id,
+                "account": plan.account,
+                "at_us": now_us,
+                "kind": "planned",
+                "who": who,
+                "detail": f"{sendable.height} recipients, {plan.chunks.height} calls",
+            },
+        )
+        return campaign_row(connection.execute(select(campaigns).where(campaigns.c.id == campaign_id)).one())
+
+
+def write_suppressions(connection: Connection, campaign_id: int, suppressed: pl.DataFrame) -> None:
+    """Add numbers that this campaign may not message; asked again inside each claim, so a late opt-out counts."""
+    known = select(suppressions.c.msisdn).where(suppressions.c.campaign_id == campaign_id)
+    with connection.begin():
+        present = set(connection.scalars(known))
+    fresh = suppressed.unique("msisdn", maintain_order=True).filter(~pl.col("msisdn").is_in(present))
+    rows = fresh.select(
+        "msisdn",
+        pl.lit(campaign_id, pl.Int64).alias("campaign_id"),
+        pl.lit(to_us(datetime.now(UTC))).alias("since_us"),
+        "source",
+    )
+    _insert_in_batches(connection, suppressions, rows)
+
+
+def _chunk_rows(plan: Plan, campaign_id: int) -> pl.DataFrame:
+    return plan.chunks.select(
+        pl.lit(campaign_id, pl.Int64).alias("campaign_id"),
+        "chunk",
+        "label",
+        "canary",
+        "text",
+        "text_key",
+        "encoding",
+        "segments",
+        "recipients_count",
+        "expected_ugx",
+        pl.lit(ChunkState.PLANNED).alias("state"),
+    )
+
+
+def _recipient_rows(plan: Plan, campaign_id: int) -> pl.DataFrame:
+    is_sendable = pl.col("reject_reason").is_null()
+    kept = pl.struct(plan.kept_columns).struct.json_encode() if plan.kept_columns else pl.lit(None, pl.String)
+    return plan.recipients.select(
+        pl.lit(campaign_id, pl.Int64).alias("campaign_id"),
+        "row",
+        "phone_raw",
+        pl.col("e164").str.strip_prefix("+").cast(pl.Int64).alias("msisdn"),
+        "network_guess",
+        pl.col("reject_reason").alias("reason"),
+        "chunk",
+        pl.when(~is_sendable).then(pl.col("message")).alias("message"),
+        pl.when(~is_sendable).then(pl.col("encoding")).alias("encoding"),
+        "segments",
+        "estimated_ugx",
+        kept.alias("kept"),
+    )
+
+
+def _insert_in_batches(connection: Connection, table: Table, rows: pl.DataFrame) -> None:
+    for batch in _batches(rows):
+        with connection.begin():
+            connection.execute(insert(table), batch.to_dicts())
+
+
+def _batches(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    for start in range(0, rows.height, ROWS_A_COMMIT):
+        yield rows.slice(start, ROWS_A_COMMIT)
+
+
+def _delete_unstarted(connection: Connection, name: str, edition: str) -> None:
+    """Delete the plan of an edition that never made a call, half written ones included; refuse any other."""
+    with connection.begin():
+        row = connection.execute(
+            select(campaigns.c.id, campaigns.c.first_call_at_us).where(
+                campaigns.c.name == name, campaigns.c.edition == edition
+            )
+        ).one_or_none()
+    if row is None:
+        return
+    if row.first_call_at_us is not None:
+        raise AssertionError(f"{name}/{edition} has begun; its plan is frozen")
+    with connection.begin():
+        for table in (recipients, chunks, suppressions):
+            connection.execute(delete(table).where(table.c.campaign_id == row.id))
+        connection.execute(delete(campaigns).where(campaigns.c.id == row.id))

@@ -1,0 +1,336 @@
+"""The write side of the ledger while a campaign is sent: intents before calls, verdicts after them.
+
+::
+
+    planned -> in_flight -> accepted | refused | unknown
+       ^------- not sent, or a refusal that concerns the account      planned -> split | skipped
+
+`Sender.exchange` is one durable commit: it settles the calls that came back and records the intents of the next ones,
+after asking every guard inside the same transaction. Only a call it returned may be made, and no transaction is open
+while it is. One sender a campaign; the caller holds the campaign's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, assert_never
+
+from sqlalchemy import Connection, Row, insert, select
+
+from mambo_io import statements
+from mambo_io.call_ends import CallEnd, ClaimedCall, record_end
+from mambo_io.client import boot_time_s
+from mambo_io.errors import Stopped
+from mambo_io.ledger import CampaignRow, call_name, to_us
+from mambo_io.model import CampaignState, CanaryState, Category, ChunkState, SendRequest, Verdict
+from mambo_io.tables import accounts
+from mambo_io.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the campaign file allows, read again at each start."""
+
+    concurrency: int
+    calls_per_second: float  # 0: no limit
+    max_cost_ugx: int | None
+    window: Window | None
+    call_deadline_s: float  # an intent older than this is not sent
+
+
+class Hold(StrEnum):
+    """Why no further call was handed out."""
+
+    NOTHING_LEFT = "nothing_left"  # no planned call; some may be in flight
+    BUSY = "busy"  # as many in flight as allowed, or the canary's answer is awaited
+    RATE = "rate"
+    WINDOW = "outside_window"
+    BUDGET = "budget"
+    BALANCE = "balance"
+    CANARY = "canary"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    calls: tuple[ClaimedCall, ...]
+    hold: Hold | None
+    retry_at_us: int | None = None  # for Hold.RATE
+
+
+class Sender:
+    """The one sender of a campaign edition. Use from one thread at a time; `connection` is its own."""
+
+    def __init__(self, connection: Connection, campaign: CampaignRow, *, run: str, who: str) -> None:
+        self._connection = connection
+        self._campaign = campaign
+        self._ids = {"the_campaign": campaign.id, "the_account": campaign.account}
+        self._run = run
+        self._who = who
+        self._epoch = 0
+        self._started_us = 0
+        self._charged_ugx = 0
+        self._canary = campaign.canary
+        self._canaries_agreed = 0
+        self._canary_calls = 0
+        self._begun = campaign.begun
+        self._in_flight: dict[int, ClaimedCall] = {}
+        self._unknown_labels: set[int] = set()
+
+    def start(self, now: datetime) -> int:
+        """Take the campaign over: a new epoch, and every orphaned call becomes unknown. Returns how many there were."""
+        self._started_us = to_us(now)
+        with self._connection.begin():
+            taken = self._one(statements.TAKE_OVER)
+            self._epoch, self._canary, self._canary_calls = taken.sender_epoch, taken.canary, taken.canary_calls
+            orphans = self._execute(statements.ORPHANED_ATTEMPTS, now_us=to_us(now)).rowcount
+            self._execute(statements.ORPHANED_CHUNKS)
+            self._note(now, "send_started", f"{orphans} calls of an ended process are unknown" if orphans else None)
+            self._charged_ugx = int(self._one(statements.CHARGED_SO_FAR)[0] or 0)
+            self._unknown_labels = {row.label for row in self._execute(statements.UNKNOWN_LABELS)}
+            known = select(accounts.c.account).where(accounts.c.account == self._campaign.account)
+            if self._connection.scalar(known) is None:
+                self._connection.execute(insert(accounts), {"account": self._campaign.account})
+        return int(orphans)
+
+    def waive_canary(self, now: datetime) -> None:
+        """A person accepts what the canary showed; recorded."""
+        with self._connection.begin():
+            self._set_canary(CanaryState.WAIVED)
+            self._note(now, "canary_waived", None)
+
+    def exchange(self, ends: Sequence[CallEnd], *, want: int, limits: Limits, now: datetime) -> Exchange:
+        """One durable commit: settle `ends`, ask every guard, and record the intents of at most `want` calls.
+
+        Raises `Stopped` when another process has taken the campaign over; the ends are kept as evidence then.
+        """
+        with self._connection.begin():
+            state = self._own_state()
+            if state is None:
+                for end in ends:
+                    self._execute(
+                        statements.ADD_EVIDENCE,
+                        the_attempt=end.call.attempt_id,
+                        the_raw_reply=end.result.raw_reply,
+                        the_http_status=end.result.http_status,
+                    )
+            else:
+                for end in ends:
+                    self._settle(end)
+                exchange = self._claim(state, want, limits, now)
+        if state is None:
+            raise self._replaced()
+        for call in exchange.calls:
+            self._in_flight[call.attempt_id] = call
+        return exchange
+
+    def finish(self, state: CampaignState, reason: str | None, now: datetime, *, detail: str | None = None) -> None:
+        """Record how the run ended, and why."""
+        with self._connection.begin():
+            if self._own_state() is None:
+                raise self._replaced()
+            self._execute(statements.SET_END, the_state=state, the_reason=reason, the_detail=detail, now_us=to_us(now))
+            self._note(now, str(state), reason)
+
+    def calls_by_state(self) -> dict[ChunkState, int]:
+        with self._connection.begin():
+            return dict(self._execute(statements.CALLS_BY_STATE).tuples().all())
+
+    def _own_state(self) -> CampaignState | None:
+        """The campaign's state, its row locked; None when another process has taken the campaign over."""
+        row = self._one(statements.OWN_STATE)
+        return row.state if row.sender_epoch == self._epoch else None
+
+    def _replaced(self) -> Stopped:
+        return Stopped(f"{self._campaign.label} was taken over by another process; this one has stopped.")
+
+    # --- settling ---------------------------------------------------------------------------------------------------
+
+    def _settle(self, end: CallEnd) -> None:
+        call = end.call
+        record_end(self._connection, self._campaign, end)
+        self._in_flight.pop(call.attempt_id, None)
+        self._charged_ugx += end.charged_ugx or 0
+        if end.result.verdict is Verdict.UNKNOWN and call.label is not None:
+            self._unknown_labels.add(call.label)
+        if call.canary and end.agrees is not None and self._canary is CanaryState.PENDING:
+            self._judge_canary(agrees=end.agrees)
+
+    def _judge_canary(self, *, agrees: bool) -> None:
+        """One receipt that disagrees stops the rest; as many as were asked for, or all there are, let it go on."""
+        self._canaries_agreed += agrees
+        if not agrees:
+            self._set_canary(CanaryState.DISAGREED)
+        elif self._canaries_agreed >= self._canary_calls or not self._rows(statements.PLANNED_CANARIES, most=1):
+            self._set_canary(CanaryState.AGREED)
+
+    def _set_canary(self, state: CanaryState) -> None:
+        self._canary = state
+        self._execute(statements.SET_CANARY, the_canary=state)
+
+    # --- claiming ---------------------------------------------------------------------------------------------------
+
+    def _claim(self, state: CampaignState, want: int, limits: Limits, now: datetime) -> Exchange:
+        """Ask the guards in turn; hand out calls until one of them says no."""
+        match state:
+            case CampaignState.PAUSED:
+                return Exchange((), Hold.PAUSED)
+            case CampaignState.CANCELLED:
+                return Exchange((), Hold.CANCELLED)
+            case CampaignState.SENDING:
+                pass
+            case CampaignState.PLANNING | CampaignState.PLANNED | CampaignState.COMPLETE:
+                raise AssertionError(f"a sender at work on a campaign that is {state}")
+            case _:
+                assert_never(state)
+        candidates = self._candidates(want)
+        if not candidates:
+            return Exchange((), self._hold_without_candidates())
+        if self._canary is CanaryState.DISAGREED:
+            return Exchange((), Hold.CANARY)
+        if want < 1 or (self._canary is CanaryState.PENDING and self._in_flight):
+            return Exchange((), Hold.BUSY)
+        if limits.window is not None and not limits.window.is_open(now):
+            return Exchange((), Hold.WINDOW)
+        return self._claim_within_money(candidates, limits, to_us(now))
+
+    def _claim_within_money(self, candidates: list[Row[Any]], limits: Limits, now_us: int) -> Exchange:
+        account = self._one(statements.ACCOUNT)
+        exposed = self._one(statements.EXPOSED)
+        exposed_account_ugx = int(exposed.of_account)
+        spent_ugx = self._charged_ugx + int(exposed.of_campaign)
+        # A balance from before this run may be followed by a top-up that nobody told us of. If it is too low, the
+        # API refuses the first call, and that costs nothing.
+        known_now = account.balance_ugx is not None and account.balance_at_us >= self._started_us
+        interval_us = round(1e6 / limits.calls_per_second) if limits.calls_per_second else 0
+        next_us = account.next_call_at_us
+        calls: list[ClaimedCall] = []
+        hold: Hold | None = None
+        for chunk in candidates:
+            if interval_us and next_us > now_us:
+                hold = Hold.RATE
+                break
+            call = self._ready(chunk)
+            if call is None:
+                continue
+            if limits.max_cost_ugx is not None and spent_ugx + call.expected_ugx > limits.max_cost_ugx:
+                hold = Hold.BUDGET
+                break
+            if known_now and exposed_account_ugx + call.expected_ugx > account.balance_ugx:
+                hold = Hold.BALANCE
+                break
+            calls.append(self._record_intent(call, limits, now_us))
+            spent_ugx, exposed_account_ugx = spent_ugx + call.expected_ugx, exposed_account_ugx + call.expected_ugx
+            # A late wake-up may be made good by one call, no more: the rate holds over any longer time.
+            next_us = max(next_us, now_us - interval_us) + interval_us
+        if interval_us and calls:
+            self._execute(statements.SET_NEXT_CALL, next_us=next_us)
+        return Exchange(tuple(calls), hold, next_us if hold is Hold.RATE else None)
+
+    def _candidates(self, want: int) -> list[Row[Any]]:
+        """Planned chunks in the order of sending; those whose size an open call already has come last."""
+        most = max(1, want)
+        if self._canary is CanaryState.PENDING:
+            return self._rows(statements.PLANNED_CANARIES, most=1)
+        open_labels = self._unknown_labels | {call.label for call in self._in_flight.values()}
+        found = self._rows(statements.PLANNED, most=2 * most + 2)
+        found.sort(key=lambda chunk: chunk.label is not None and chunk.label in open_labels)
+        return found[:most]
+
+    def _hold_without_candidates(self) -> Hold:
+        """Nothing planned, or only what has to wait for a canary: for its answer, or for a person."""
+        if not self._rows(statements.PLANNED, most=1):
+            return Hold.NOTHING_LEFT
+        return Hold.BUSY if self._in_flight else Hold.CANARY
+
+    def _ready(self, chunk: Row[Any]) -> ClaimedCall | None:
+        """The call of a planned chunk without those who opted out since; None when nobody is left in it."""
+        everybody = self._rows(statements.PEOPLE, the_chunk=chunk.chunk)
+        people = [person for person in everybody if person.opted_out is None]
+        cost_ugx = sum(person.estimated_ugx for person in people)
+        if len(people) < len(everybody):
+            self._execute(
+                statements.LEAVE_OUT,
+                the_rows=[person.row for person in everybody if person.opted_out is not None],
+                the_text=chunk.text,
+                the_encoding=chunk.encoding,
+            )
+            self._execute(
+                statements.SHRINK_CHUNK,
+                the_chunk=chunk.chunk,
+                people_left=len(people),
+                cost_left_ugx=cost_ugx,
+                the_state=ChunkState.PLANNED if people else ChunkState.SKIPPED,
+            )
+        if not people:
+            return None
+        return ClaimedCall(
+            attempt_id=0,
+            chunk=chunk.chunk,
+            name=call_name(self._campaign, chunk.chunk),
+            request=SendRequest(
+                message=chunk.text,
+                recipients=tuple(f"+{person.msisdn}" for person in people),
+                category=Category(self._campaign.category),
+                sender_id=self._campaign.sender_id,
+            ),
+            rows=tuple(person.row for person in people),
+            estimates_ugx=tuple(person.estimated_ugx for person in people),
+            expected_ugx=cost_ugx,
+            segments=chunk.segments,
+            canary=chunk.canary,
+            label=chunk.label if len(people) == len(everybody) else None,
+            not_after_boot_s=0.0,
+        )
+
+    def _record_intent(self, call: ClaimedCall, limits: Limits, now_us: int) -> ClaimedCall:
+        attempt_id: int = self._connection.execute(
+            statements.ADD_ATTEMPT,
+            {
+                "campaign_id": self._campaign.id,
+                "chunk": call.chunk,
+                "account": self._campaign.account,
+                "run": self._run,
+                "epoch": self._epoch,
+                "intent_at_us": now_us,
+                "submitted_count": len(call.rows),
+                "expected_ugx": call.expected_ugx,
+                "exposed_ugx": call.expected_ugx,
+            },
+        ).scalar_one()
+        self._execute(statements.SET_IN_FLIGHT, the_chunk=call.chunk, the_attempt=attempt_id)
+        if not self._begun:
+            self._execute(statements.SET_FIRST_CALL, now_us=now_us)
+            self._begun = True
+        return replace(call, attempt_id=attempt_id, not_after_boot_s=boot_time_s() + limits.call_deadline_s)
+
+    # --- small pieces -----------------------------------------------------------------------------------------------
+
+    def _execute(self, statement: Any, **values: Any) -> Any:
+        """Run one of `statements`; it takes the campaign and the account where it asks for them."""
+        return self._connection.execute(statement, self._ids | values)
+
+    def _one(self, statement: Any, **values: Any) -> Row[Any]:
+        row: Row[Any] = self._execute(statement, **values).one()
+        return row
+
+    def _rows(self, statement: Any, **values: Any) -> list[Row[Any]]:
+        rows: list[Row[Any]] = self._execute(statement, **values).all()
+        return rows
+
+    def _note(self, now: datetime, kind: str, detail: str | None) -> None:
+        self._connection.execute(
+            statements.ADD_EVENT,
+            {
+                "campaign_id": self._campaign.id,
+                "account": self._campaign.account,
+                "at_us": to_us(now),
+                "kind": kind,
+                "who": self._who,
+                "detail": detail,
+            },
+        )

@@ -1,0 +1,177 @@
+"""The SQL of a campaign's sender, each statement built once and named.
+
+Parameters begin with `the_` where a column has the same name. Money in UGX, times in microseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BindParameter, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from mambo_io.model import CampaignState, ChunkState, Verdict
+from mambo_io.tables import accounts, attempts, campaigns, chunks, events, recipients, suppressions
+
+_CAMPAIGN: BindParameter[int] = bindparam("the_campaign")
+_CHUNK: BindParameter[int] = bindparam("the_chunk")
+_ATTEMPT: BindParameter[int] = bindparam("the_attempt")
+_ACCOUNT: BindParameter[str] = bindparam("the_account")
+
+
+def _is_chunk() -> ColumnElement[bool]:
+    return and_(chunks.c.campaign_id == _CAMPAIGN, chunks.c.chunk == _CHUNK)
+
+
+# Taking a campaign over: a new epoch; what an ended process left in flight is unknown, never planned.
+TAKE_OVER = (
+    update(campaigns)
+    .where(campaigns.c.id == _CAMPAIGN)
+    .values(sender_epoch=campaigns.c.sender_epoch + 1, state=CampaignState.SENDING)
+    .returning(campaigns.c.sender_epoch, campaigns.c.canary, campaigns.c.canary_calls)
+)
+ORPHANED_ATTEMPTS = (
+    update(attempts)
+    .where(attempts.c.campaign_id == _CAMPAIGN, attempts.c.verdict.is_(None))
+    .values(verdict=Verdict.UNKNOWN, reason="process_ended", ended_at_us=bindparam("now_us"))
+)
+ORPHANED_CHUNKS = (
+    update(chunks)
+    .where(chunks.c.campaign_id == _CAMPAIGN, chunks.c.state == ChunkState.IN_FLIGHT)
+    .values(state=ChunkState.UNKNOWN)
+)
+CHARGED_SO_FAR = select(func.sum(attempts.c.charged_ugx)).where(attempts.c.campaign_id == _CAMPAIGN)
+UNKNOWN_LABELS = select(chunks.c.label).where(
+    chunks.c.campaign_id == _CAMPAIGN, chunks.c.state == ChunkState.UNKNOWN, chunks.c.label.is_not(None)
+)
+CALLS_BY_STATE = select(chunks.c.state, func.count()).where(chunks.c.campaign_id == _CAMPAIGN).group_by(chunks.c.state)
+
+# The campaign's row is locked for the length of the transaction, the account's as well once a call may be claimed.
+OWN_STATE = select(campaigns.c.state, campaigns.c.sender_epoch).where(campaigns.c.id == _CAMPAIGN).with_for_update()
+ACCOUNT = (
+    select(accounts.c.balance_ugx, accounts.c.balance_at_us, accounts.c.next_call_at_us)
+    .where(accounts.c.account == _ACCOUNT)
+    .with_for_update()
+)
+# UGX that open calls may have cost: over the account, and over this campaign.
+EXPOSED = select(
+    func.coalesce(func.sum(attempts.c.exposed_ugx), 0).label("of_account"),
+    func.coalesce(func.sum(attempts.c.exposed_ugx).filter(attempts.c.campaign_id == _CAMPAIGN), 0).label("of_campaign"),
+).where(attempts.c.account == _ACCOUNT, attempts.c.exposed_ugx.is_not(None))
+SET_CANARY = update(campaigns).where(campaigns.c.id == _CAMPAIGN).values(canary=bindparam("the_canary"))
+SET_FIRST_CALL = update(campaigns).where(campaigns.c.id == _CAMPAIGN).values(first_call_at_us=bindparam("now_us"))
+SET_END = (
+    update(campaigns)
+    .where(campaigns.c.id == _CAMPAIGN)
+    .values(
+        state=bindparam("the_state"),
+        stop_reason=bindparam("the_reason"),
+        stop_detail=bindparam("the_detail"),
+        ended_at_us=bindparam("now_us"),
+    )
+)
+SET_NEXT_CALL = update(accounts).where(accounts.c.account == _ACCOUNT).values(next_call_at_us=bindparam("next_us"))
+# Replies of overlapping calls come in any order, so of those the lowest balance counts.
+SET_BALANCE = (
+    update(accounts)
+    .where(
+        accounts.c.account == _ACCOUNT,
+        or_(
+            accounts.c.balance_ugx.is_(None),
+            accounts.c.balance_at_us
+            < select(attempts.c.intent_at_us).where(attempts.c.id == _ATTEMPT).scalar_subquery(),
+            accounts.c.balance_ugx > bindparam("new_balance_ugx"),
+        ),
+    )
+    .values(balance_ugx=bindparam("new_balance_ugx"), balance_at_us=bindparam("now_us"))
+)
+
+# The next planned calls, in the order of sending. Without statistics SQLite would walk the primary key, past every
+# call that is done; the hint holds it to the index.
+PLANNED = (
+    select(chunks)
+    .with_hint(chunks, "INDEXED BY chunks_by_state", "sqlite")
+    .where(chunks.c.campaign_id == _CAMPAIGN, chunks.c.state == ChunkState.PLANNED)
+    .order_by(chunks.c.chunk)
+    .limit(bindparam("most"))
+)
+PLANNED_CANARIES = PLANNED.where(chunks.c.canary)
+PEOPLE = (
+    select(recipients.c.row, recipients.c.msisdn, recipients.c.estimated_ugx, suppressions.c.msisdn.label("opted_out"))
+    .with_hint(recipients, "INDEXED BY recipients_of_chunk", "sqlite")
+    .outerjoin(
+        suppressions,
+        and_(
+            suppressions.c.msisdn == recipients.c.msisdn,
+            or_(suppressions.c.campaign_id == 0, suppressions.c.campaign_id == _CAMPAIGN),
+        ),
+    )
+    .where(recipients.c.campaign_id == _CAMPAIGN, recipients.c.chunk == _CHUNK)
+    .order_by(recipients.c.row)
+)
+LEAVE_OUT = (
+    update(recipients)
+    .where(
+        recipients.c.campaign_id == _CAMPAIGN,
+        recipients.c.row.in_(bindparam("the_rows", expanding=True)),
+    )
+    .values(reason="opted_out", chunk=None, message=bindparam("the_text"), encoding=bindparam("the_encoding"))
+)
+SHRINK_CHUNK = (
+    update(chunks)
+    .where(_is_chunk())
+    .values(
+        recipients_count=bindparam("people_left"),
+        expected_ugx=bindparam("cost_left_ugx"),
+        state=bindparam("the_state"),
+        label=None,
+    )
+)
+MOVE_TO_CHUNK = (
+    update(recipients)
+    .where(
+        recipients.c.campaign_id == _CAMPAIGN,
+        recipients.c.row.in_(bindparam("the_rows", expanding=True)),
+    )
+    .values(chunk=_CHUNK)
+)
+LAST_CHUNK = select(func.max(chunks.c.chunk)).where(chunks.c.campaign_id == _CAMPAIGN)
+ONE_CHUNK = select(chunks).where(_is_chunk())
+
+ADD_ATTEMPT = insert(attempts).returning(attempts.c.id)
+SET_IN_FLIGHT = update(chunks).where(_is_chunk()).values(state=ChunkState.IN_FLIGHT, last_attempt=_ATTEMPT)
+SET_CHUNK_STATE = update(chunks).where(_is_chunk()).values(state=bindparam("the_state"))
+END_ATTEMPT = (
+    update(attempts)
+    .where(attempts.c.id == _ATTEMPT)
+    .values(
+        {
+            column: bindparam(f"the_{column}")
+            for column in (
+                "verdict",
+                "reason",
+                "ended_at_us",
+                "http_status",
+                "api_messages",
+                "recipients_count",
+                "message_count",
+                "sms_sent",
+                "charged_ugx",
+                "exposed_ugx",
+                "charged_each_ugx",
+                "unsupported_charged",
+                "cost_raw",
+                "balance_after_ugx",
+                "unsupported_count",
+                "consistent",
+                "alarms",
+                "raw_reply",
+            )
+        }
+    )
+)
+# A reply that comes after a take-over: the call is unknown by then, only what was answered is kept.
+ADD_EVIDENCE = (
+    update(attempts)
+    .where(attempts.c.id == _ATTEMPT)
+    .values(raw_reply=bindparam("the_raw_reply"), http_status=bindparam("the_http_status"))
+)
+ADD_EVENT = insert(events)
