@@ -1,0 +1,91 @@
+"""`mambo check` and `mambo measure`: one number, one text, explained. Both read lines from standard input too."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from mambo_io.errors import InputError
+
+
+def check(*numbers: Annotated[str, Parameter(allow_leading_hyphen=True)], json: bool = False) -> int:
+    """Explain telephone numbers: what is read, on which network, or why a number is turned away.
+
+    Exit code 0, whatever the numbers are.
+
+    Parameters
+    ----------
+    numbers
+        Numbers as people type them; none: one a line from standard input.
+    json
+        One JSON object a line.
+    """
+    from pipelines.number_rules import judge_number
+
+    for raw in numbers or _lines("numbers"):
+        verdict = judge_number(raw)
+        if json:
+            print_json_line({"number": raw, **asdict(verdict)})
+        elif verdict.reason is None:
+            print(f"{raw}: good, {verdict.e164}, {verdict.network_guess or 'network unknown'} (by its prefix)")
+        else:
+            note = f" ({verdict.note})" if verdict.note else ""
+            print(f"{raw}: {verdict.reason}: {verdict.reason.meaning}{note}")
+    return 0
+
+
+def measure_text(
+    *text: Annotated[str, Parameter(allow_leading_hyphen=True)], ugx_per_segment: int = 50, json: bool = False
+) -> int:
+    """Explain the size and price of a text: encoding, units, segments, and which characters cost what.
+
+    Parameters
+    ----------
+    text
+        The text, its words joined by spaces; none: one text a line from standard input.
+    ugx_per_segment
+        The price of one segment.
+    json
+        One JSON object a line.
+    """
+    from pipelines.segments import explain
+
+    if ugx_per_segment < 1:
+        raise InputError("must be at least 1", key="--ugx-per-segment", value=ugx_per_segment)
+    for line in [" ".join(text)] if text else _lines("texts"):
+        found = explain(line, price_per_segment_ugx=ugx_per_segment)
+        if json:
+            print_json_line({"text": line, **asdict(found)})
+            continue
+        unit = "septets" if found.encoding == "GSM-7" else "UTF-16 code units"
+        print(
+            f"{found.encoding}, {found.units} {unit}, {found.segments} segment{'' if found.segments == 1 else 's'}, "
+            f"UGX {found.cost_ugx:,} a recipient; {found.room} more fit into the last segment"
+        )
+        for character, times in found.double.items():
+            print(f"  {character!r} counts double, {times} times")
+        for forcing in found.forcing:
+            places = ", ".join(map(str, forcing.positions[:5]))
+            instead = "no plain form" if forcing.replacement is None else f"plain form {forcing.replacement!r}"
+            saving = f"; without it UGX {forcing.saved_ugx:,} less" if forcing.saved_ugx else ""
+            print(f"  {forcing.character!r} ({forcing.name}) at {places} forces UCS-2; {instead}{saving}")
+        if found.saved_ugx:
+            print(f"  without all of them UGX {found.saved_ugx:,} less a recipient")
+    return 0
+
+
+def print_json_line(value: dict[str, object]) -> None:
+    import json
+
+    print(json.dumps(value, ensure_ascii=False))
+
+
+def _lines(what: str) -> Iterator[str]:
+    if sys.stdin.isatty():
+        raise InputError(f"no {what} given", fix=f"Name them, or pass {what} on standard input, one a line.")
+    for line in sys.stdin:
+        yield line.rstrip("\r\n")

@@ -1,0 +1,137 @@
+"""Looking at what was recorded: `mambo status`, `results`, `balance`, `store`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cyclopts import App
+
+from mambo_io.errors import InputError
+from mambo_io.ledger import Ledger
+from mambo_io.settings import load_settings
+from pipelines.cli import screens
+from pipelines.runs import open_store, read_balance, unlock_credentials
+from pipelines.summary import summarize
+
+store = App(name="store", help="Look at the ledger's store, or back it up.", help_format="plaintext")
+
+
+def status(name: str | None = None, /, *, edition: str | None = None, json: bool = False) -> int:
+    """Show how campaigns stand: who got it, what it cost, what is left, which calls are unknown.
+
+    Exit code 3 when a campaign has work or unknown calls left.
+
+    Parameters
+    ----------
+    name
+        One campaign; none: all of them.
+    edition
+        One edition of it; none: the newest.
+    json
+        One JSON object a line.
+    """
+    with open_store(load_settings()) as opened:
+        ledger = Ledger(opened)
+        rows = ledger.campaigns() if name is None else [ledger.get(name, edition)]
+        summaries = [summarize(ledger, row, command=f"mambo send {row.name}.toml") for row in rows]
+        unknown = [call for row in rows for call in ledger.unknown_calls(row)]
+    if json:
+        for summary in summaries:
+            screens.print_json(screens.as_json(summary))
+    elif name is None:
+        screens.show_campaigns(summaries)
+    else:
+        screens.show_summary(summaries[0])
+        for call in unknown:
+            screens.out.print(
+                f"  {call.name}: {call.recipients_count:,} recipients, UGX {call.expected_ugx:,}, "
+                f"{screens.local_time(call.intent_at)}, {call.reason}"
+            )
+    return max((summary.exit_code for summary in summaries), default=0)
+
+
+def results(name: str, /, *, output: Path, edition: str | None = None) -> int:
+    """Write the results table of a campaign: one row for each row of the spreadsheet, with outcome and reason.
+
+    The file holds full telephone numbers.
+
+    Parameters
+    ----------
+    name
+        The campaign's name.
+    output
+        Where to: .csv, .parquet or .xlsx.
+    edition
+        One edition; none: the newest.
+    """
+    from mambo_io.datasets import write_dataset
+    from pipelines.schemas import RESULTS, check_frame
+
+    with open_store(load_settings()) as opened:
+        ledger = Ledger(opened)
+        frame = check_frame(ledger.results(ledger.get(name, edition)), RESULTS)
+    write_dataset(frame, output)
+    screens.out.print(f"{frame.height:,} rows in {output}")
+    return 0
+
+
+def balance(*, unlock: bool = False, json: bool = False) -> int:
+    """Ask the API for the account's balance, once, and keep the reading.
+
+    Needs MAMBO_USERNAME and MAMBO_PASSWORD. A refusal is kept too: nothing asks again by itself, because failed
+    attempts suspend the account.
+
+    Parameters
+    ----------
+    unlock
+        The credentials are right now: forget the last refusal, and ask.
+    json
+        One line for a program.
+    """
+    settings = load_settings()
+    if unlock:
+        unlock_credentials(settings)
+    reading = read_balance(settings)
+    if json:
+        screens.print_json({"account": settings.account, "balance_ugx": reading.balance_ugx})
+    else:
+        screens.out.print(f"Account {settings.account} at {settings.host}: UGX {reading.balance_ugx:,}")
+    return 0
+
+
+@store.command
+def info(*, json: bool = False) -> int:
+    """Where the ledger is, which version it has, and how much is in it."""
+    with open_store(load_settings()) as opened:
+        ledger = Ledger(opened)
+        rows = ledger.campaigns()
+        facts = {
+            "store": opened.name,
+            "schema_version": opened.schema_version,
+            "size_mb": opened.size_mb(),
+            "campaign_editions": len(rows),
+            "recipients": sum(row.rows for row in rows),
+        }
+    if json:
+        screens.print_json(facts)
+    else:
+        for key, value in facts.items():
+            screens.out.print(f"{key.replace('_', ' ')}: {value}")
+    return 0
+
+
+@store.command
+def backup(file: Path, /) -> int:
+    """Copy a SQLite ledger to a new file; works while a campaign is being sent.
+
+    Parameters
+    ----------
+    file
+        A file that does not exist yet.
+    """
+    if file.suffix == "":
+        raise InputError("needs an ending such as .db", file=file)
+    with open_store(load_settings()) as opened:
+        opened.backup(file)
+        screens.out.print(f"{opened.name} copied to {file}")
+    return 0

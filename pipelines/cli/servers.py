@@ -1,0 +1,144 @@
+"""What runs until it is stopped, and the demo: `mambo demo`, `mambo sandbox`, `mambo up`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from mambo_io.errors import InputError, Stopped
+from mambo_io.sandbox import SandboxHandle, running
+from pipelines.cli import screens
+from pipelines.examples import example_folder
+
+_DEMO_CAMPAIGN = "clinic-day"
+
+
+def demo() -> int:
+    """Send the example campaign to a sandbox on this machine, through the Prefect flow, and show what came of it.
+
+    No key, no questions, no other host, at any hour. Everything is kept in a new folder, which is named at the end.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="mambo-demo-"))
+    campaign = folder / f"{_DEMO_CAMPAIGN}.toml"
+    for file in example_folder().iterdir():
+        if file.is_file() and file.suffix != ".py":
+            (folder / file.name).write_bytes(file.read_bytes())
+    screens.out.print(f"A sandbox and {campaign.name}, all in {folder}\n")
+    with running(folder / "sandbox", unsupported_prefix=("+25672",)) as api:
+        environment = _demo_environment(folder, api)
+        sent = _mambo(["send", campaign.name, "--yes"], folder, environment)
+        if sent != 0:
+            raise Stopped(f"The demo's campaign did not complete (exit code {sent}); look into {folder}.")
+        _mambo(["results", _DEMO_CAMPAIGN, "--output", "results.xlsx"], folder, environment)
+        same = _compare(folder, api)
+    screens.out.print(f"\n{same}\nResults: {folder / 'results.xlsx'}\nLedger:  {folder / 'ledger.db'}")
+    return 0
+
+
+def sandbox(*, port: int = 8014, folder: Path | None = None, latency_ms: int = 0) -> int:
+    """Run a Mambo API of one's own on this machine: the documented replies, an account with play money, no SMS.
+
+    Prints the settings that make `mambo` use it. Stop it with Ctrl-C.
+
+    Parameters
+    ----------
+    port
+        On 127.0.0.1; 0 takes a free one.
+    folder
+        Where it keeps its record; none: ./sandbox.
+    latency_ms
+        How long it waits before it answers.
+    """
+    place = folder or Path("sandbox")
+    with running(place, port=port, latency_ms=latency_ms) as api:
+        screens.out.print(f"The sandbox listens at {api.url}. In the shell that sends:\n")
+        for name, value in _sandbox_settings(place.absolute(), api).items():
+            screens.out.print(f"export {name}={value}")
+        screens.out.print("\nStop it with Ctrl-C.")
+        _until_stopped()
+    return 0
+
+
+def up(*, port: int = 4200) -> int:
+    """Run a Prefect server with its pages on this machine; `mambo send` uses it while it runs. Stop it with Ctrl-C.
+
+    Parameters
+    ----------
+    port
+        On 127.0.0.1.
+    """
+    from pipelines.engine import address_file, running_server, serving
+
+    if (other := running_server()) is not None:
+        raise InputError(f"a server runs already at {other.removesuffix('/api')}")
+    screens.out.print("Starting, this takes some seconds.")
+    with serving(ui=True, port=port) as api_url:
+        address = address_file()
+        address.parent.mkdir(parents=True, exist_ok=True)
+        address.write_text(json.dumps({"api_url": api_url}))
+        try:
+            screens.out.print(f"Prefect: {api_url.removesuffix('/api')}\nStop it with Ctrl-C.")
+            _until_stopped()
+        finally:
+            address.unlink(missing_ok=True)
+    return 0
+
+
+def _sandbox_settings(folder: Path, api: SandboxHandle) -> dict[str, str]:
+    """The settings that point `mambo` at a sandbox, with a ledger of its own beside it."""
+    return {
+        "MAMBO_BASE_URL": api.url,
+        "MAMBO_API_KEY": api.api_key,
+        "MAMBO_USERNAME": api.username,
+        "MAMBO_PASSWORD": api.password,
+        "MAMBO_STORE": str(folder / "ledger.db"),
+    }
+
+
+def _demo_environment(folder: Path, api: SandboxHandle) -> dict[str, str]:
+    """Nothing of the user's own settings, Prefect profile or proxies takes part."""
+    ours = ("MAMBO_", "PREFECT_")
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().startswith(ours) and not name.upper().endswith("_PROXY")
+    }
+    return {
+        **kept,
+        **_sandbox_settings(folder, api),
+        "PREFECT_HOME": str(folder / "prefect"),
+        "NO_PROXY": "127.0.0.1,localhost",
+    }
+
+
+def _mambo(arguments: list[str], folder: Path, environment: dict[str, str]) -> int:
+    command = [sys.executable, "-c", "from pipelines.cli import main; main()", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, check=False).returncode
+
+
+def _compare(folder: Path, api: SandboxHandle) -> str:
+    """What the sandbox says it delivered, beside what the results table says, person by person."""
+    from pipelines import results
+
+    table = results(_DEMO_CAMPAIGN, store=str(folder / "ledger.db"))
+    accepted = table.filter(table["outcome"] == "accepted").select("e164", "message").sort("e164", "message")
+    delivered = api.deliveries().select("e164", message="text").sort("e164", "message")
+    if not accepted.equals(delivered):
+        raise AssertionError("the sandbox delivered something else than the results say")
+    charged, spent = table["charged_ugx"].sum(), api.account().charged_ugx
+    if charged != spent:
+        raise AssertionError("the sandbox charged something else than the results say")
+    return f"The sandbox delivered {delivered.height:,} messages for UGX {spent:,}: just what the results say."
+
+
+def _until_stopped() -> None:
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    stopped.wait()

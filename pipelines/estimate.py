@@ -1,0 +1,199 @@
+"""What sending a campaign would do: who gets what, for how much, how long it takes, and what to look at first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from mambo_io.ledger import Ledger
+from mambo_io.model import Category
+from mambo_io.window import KAMPALA, Window
+from pipelines.frames import Reason
+from pipelines.messages import measure_messages
+from pipelines.numbers import likely_unsupported, rounding_suspicion
+from pipelines.prepare import Prepared
+from pipelines.segments import Encoding, forcing_characters, smart_encode
+
+# How long a call is taken to last, for the estimate of the whole; measured times differ by network and server.
+ASSUMED_CALL_S = 0.5
+_TEXTS_LOOKED_AT = 2_000  # of the messages that need UCS-2, to name the characters that force it
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One rendered text as a person would read it before saying yes."""
+
+    which: str  # first, longest, dearest
+    row: int
+    text: str
+    encoding: str
+    segments: int
+    estimated_ugx: int
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Totals over one campaign edition; money in whole UGX, times in Africa/Kampala."""
+
+    name: str
+    edition: str
+    sender_id: str
+    category: str
+    source: str
+    rows: int
+    sendable: int
+    rejected: dict[str, int]  # by Reason code
+    networks: dict[str, int]  # sendable recipients by network guess
+    segments: int
+    ucs2_recipients: int
+    texts: int
+    calls: int
+    estimated_ugx: int
+    max_cost_ugx: int | None
+    duration_s: float
+    starts_at: datetime
+    ends_at: datetime
+    window: str
+    balance_ugx: int | None
+    balance_at: datetime | None
+    samples: tuple[Sample, ...]
+    notes: tuple[str, ...]  # how the file was read
+    warnings: tuple[str, ...]
+    obstacles: tuple[str, ...]  # `send` refuses while one of these stands
+    plan_digest: str
+
+
+def make_estimate(prepared: Prepared, *, account: str, ledger: Ledger | None) -> Estimate:
+    """Sum up `prepared`; `ledger` gives the last known balance of `account`."""
+    campaign, frame = prepared.campaign, prepared.frame
+    sendable = frame.filter(pl.col("reject_reason").is_null())
+    calls = prepared.chunks.chunks
+    cost = int(calls["expected_ugx"].sum())
+    balance = ledger.last_balance(account) if ledger is not None else None
+    window = Window.parse(campaign.sending.window)
+    now = datetime.now(KAMPALA)
+    duration_s = _duration_s(calls.height, campaign.sending.calls_per_second, campaign.sending.concurrency)
+    starts_at = window.next_opening(now) if window is not None else now
+    return Estimate(
+        name=campaign.name,
+        edition=prepared.edition,
+        sender_id=campaign.sender_id,
+        category=campaign.category,
+        source=str(campaign.recipients.path),
+        rows=frame.height,
+        sendable=sendable.height,
+        rejected=_counts(frame.filter(pl.col("reject_reason").is_not_null()), "reject_reason"),
+        networks=_counts(sendable.with_columns(pl.col("network_guess").fill_null("unknown")), "network_guess"),
+        segments=int(sendable["segments"].sum()),
+        ucs2_recipients=sendable.filter(pl.col("encoding") == Encoding.UCS_2).height,
+        texts=calls["text_key"].n_unique(),
+        calls=calls.height,
+        estimated_ugx=cost,
+        max_cost_ugx=campaign.sending.max_cost_ugx,
+        duration_s=duration_s,
+        starts_at=starts_at,
+        ends_at=window.end_of(now, duration_s) if window is not None else now + timedelta(seconds=duration_s),
+        window=campaign.sending.window,
+        balance_ugx=balance[0] if balance else None,
+        balance_at=balance[1].astimezone(KAMPALA) if balance else None,
+        samples=tuple(_samples(sendable)),
+        notes=(*prepared.loaded.dataset.notes, *prepared.priced.notes),
+        warnings=tuple(_warnings(prepared, sendable, cost, balance)),
+        obstacles=tuple(_obstacles(prepared, sendable.height, cost)),
+        plan_digest=prepared.plan_digest,
+    )
+
+
+def _duration_s(calls: int, calls_per_second: float, concurrency: int) -> float:
+    by_rate = calls / calls_per_second if calls_per_second else 0.0
+    return max(by_rate, calls * ASSUMED_CALL_S / concurrency)
+
+
+def _counts(frame: pl.DataFrame, column: str) -> dict[str, int]:
+    counted = frame.group_by(column).len().sort("len", column, descending=[True, False])
+    return dict(counted.iter_rows())
+
+
+def _samples(sendable: pl.DataFrame) -> Iterator[Sample]:
+    if sendable.is_empty():
+        return
+    rows = {
+        "first": 0,
+        "longest": sendable["units"].arg_max() or 0,
+        "dearest": sendable["estimated_ugx"].arg_max() or 0,
+    }
+    for which, index in rows.items():
+        found = sendable.row(index, named=True)
+        yield Sample(
+            which, found["row"], found["message"], found["encoding"], found["segments"], found["estimated_ugx"]
+        )
+
+
+def _obstacles(prepared: Prepared, sendable: int, cost: int) -> Iterator[str]:
+    campaign = prepared.campaign
+    yield from prepared.loaded.obstacles
+    budget, most = campaign.sending.max_cost_ugx, campaign.max_recipients
+    if budget is not None and cost > budget:
+        yield f"It would cost UGX {cost:,}; [sending] max_cost_ugx allows {budget:,}."
+    if most is not None and sendable > most:
+        yield f"It would go to {sendable:,} people; max_recipients allows {most:,}."
+
+
+def _warnings(
+    prepared: Prepared, sendable: pl.DataFrame, cost: int, balance: tuple[int, datetime] | None
+) -> Iterator[str]:
+    campaign = prepared.campaign
+    if not sendable.height:
+        yield "Nobody would be messaged: every row is rejected."
+    if (rounded := rounding_suspicion(prepared.frame)) is not None:
+        yield (
+            f"{rounded:,} numbers end in 000, far more than chance allows: the column was probably rounded by a "
+            "spreadsheet before it was saved. Check it against its source."
+        )
+    yield from _encoding_warnings(prepared, sendable)
+    if campaign.category is Category.CUSTOMISED:
+        others = sendable.filter(likely_unsupported()).height
+        if others:
+            yield f"{others:,} recipients are on networks for which customised sender IDs are not documented."
+    if campaign.category is Category.INFO:
+        yield "Category info is sent with a prefix that may lengthen the text; the first receipt will show it."
+    if balance is not None and cost > balance[0]:
+        yield f"The last known balance is UGX {balance[0]:,}, less than the UGX {cost:,} this costs; it would pause."
+
+
+def _encoding_warnings(prepared: Prepared, sendable: pl.DataFrame) -> Iterator[str]:
+    """Which characters make messages UCS-2, and what their plain replacements would save."""
+    costly = sendable.filter(pl.col("encoding") == Encoding.UCS_2)
+    if costly.is_empty():
+        return
+    texts = costly.group_by("message", maintain_order=True).agg(
+        pl.len().alias("people"), pl.col("segments").first(), pl.col("estimated_ugx").sum()
+    )
+    looked_at = texts.head(_TEXTS_LOOKED_AT)
+    characters = {found.character: found for text in looked_at["message"] for found in forcing_characters(text)}
+    named = ", ".join(
+        f"{found.character!r} ({found.name.lower()})"
+        if found.replacement is None
+        else f"{found.character!r} ({found.name.lower()}; plain: {found.replacement!r})"
+        for found in list(characters.values())[:6]
+    )
+    yield f"{costly.height:,} messages need UCS-2, 70 characters instead of 160, because of {named}."
+    plain = looked_at.with_columns(
+        pl.col("message").map_elements(smart_encode, return_dtype=pl.String).alias("message")
+    )
+    after = measure_messages(plain.drop("segments"))["segments"]
+    price = looked_at["estimated_ugx"] // looked_at["segments"]  # of one segment for all who get the text
+    saving = int(((looked_at["segments"] - after) * price).sum())
+    if saving and texts.height == looked_at.height:
+        yield f"Plain quotes, dashes and dots would save UGX {saving:,}: set smart_encoding = true."
+
+
+def reason_meaning(code: str) -> str:
+    """A reason code in words; a code of a newer version stays as it is."""
+    try:
+        return Reason(code).meaning
+    except ValueError:
+        return code

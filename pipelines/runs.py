@@ -1,0 +1,245 @@
+"""One run of one campaign edition, from the lock to the summary. Knows nothing of the engine or of screens."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import threading
+import uuid
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+from mambo_io import accounting
+from mambo_io.client import AsyncMamboClient, MamboClient
+from mambo_io.errors import InputError, SettingsError
+from mambo_io.ledger import CampaignRow, Ledger
+from mambo_io.model import Balance, CampaignState, ChunkState
+from mambo_io.planning import write_plan, write_suppressions
+from mambo_io.replies import BalanceRefused
+from mambo_io.sender import Limits, Sender
+from mambo_io.settings import MamboSettings, default_store
+from mambo_io.store import Store
+from mambo_io.window import Window
+from pipelines.campaign import Campaign
+from pipelines.prepare import Prepared, file_digest, prepare, read_suppressions
+from pipelines.sending import Patience, Progress, RunEnd, SendLoop
+from pipelines.summary import UNKNOWN_CALLS, CampaignSummary, summarize
+
+T = TypeVar("T")
+
+DEFAULT_EDITION = "1"
+
+
+def open_store(settings: MamboSettings, *, create: bool = False) -> Store:
+    """The ledger's store that the settings name; with `create` the default file's folder is made, too."""
+    url = settings.store.get_secret_value()
+    if create and url == default_store():
+        Path(url).parent.mkdir(parents=True, exist_ok=True)
+    return Store(url, create=create)
+
+
+def open_ledger(settings: MamboSettings) -> Ledger | None:
+    """The ledger for reading, or None when nothing was ever sent from this store."""
+    store = Store.if_present(settings.store.get_secret_value())
+    return Ledger(store) if store is not None else None
+
+
+def check_target(campaign: Campaign, settings: MamboSettings) -> None:
+    """Refuse before anything is read: a missing key, or a sandbox campaign on its way to a real host."""
+    settings.require_api_key()
+    if campaign.sandbox_only and not settings.is_loopback:
+        raise SettingsError(
+            f"{campaign.name} is sandbox_only and may not go to {settings.host}",
+            key="MAMBO_BASE_URL",
+            fix="Start `mambo sandbox` and set what it prints, or take sandbox_only out of the campaign file.",
+        )
+
+
+def begun_edition(
+    ledger: Ledger | None, campaign: Campaign, edition: str, settings: MamboSettings
+) -> CampaignRow | None:
+    """The edition if it has begun: its content is frozen then, and the recipients file is not read again.
+
+    Raises `InputError` that says what changed since, or that it belongs to another account or host.
+    """
+    row = ledger.find(campaign.name, edition) if ledger is not None else None
+    if row is None or not row.begun:
+        return None
+    if row.account != settings.account or row.host != settings.host:
+        raise InputError(
+            f"{row.label} began with account {row.account} at {row.host}, not {settings.account} at {settings.host}",
+            file=campaign.file,
+            fix="Set the same MAMBO_ACCOUNT and MAMBO_BASE_URL, another MAMBO_STORE, or send another --edition.",
+        )
+    if row.state is not CampaignState.COMPLETE:
+        _check_unchanged(row, campaign)
+    return row
+
+
+def send_edition(
+    campaign: Campaign,
+    settings: MamboSettings,
+    *,
+    edition: str,
+    prepared: Prepared | None,
+    command: str,
+    approved: str | None = None,
+    accept_canary: bool = False,
+    on_plan: Callable[[], None] = lambda: None,
+    on_progress: Callable[[Progress, CampaignRow], None] = lambda *_: None,
+) -> CampaignSummary:
+    """Plan the edition (`prepared`), or go on with it (None: it has begun), and send until something stops it.
+
+    `approved` is the digest of the estimate a person said yes to; another plan is refused. Raises `InputError`
+    (nothing was sent) and `Stopped`; every other end is told by the summary.
+    """
+    check_target(campaign, settings)
+    with open_store(settings, create=True) as store, store.writer() as connection:
+        ledger = Ledger(store)
+        with store.lock(f"{campaign.name}/{edition}", connection):
+            row = begun_edition(ledger, campaign, edition, settings)
+            if row is None:
+                if prepared is None:
+                    raise AssertionError("an edition that has not begun needs a prepared plan")
+                if approved is not None and prepared.plan_digest != approved:
+                    raise InputError(
+                        "what would be sent is not what was approved any more",
+                        file=campaign.file,
+                        fix="Look at the estimate again, and send anew.",
+                    )
+                on_plan()
+                row = write_plan(connection, prepared.plan(account=settings.account, host=settings.host), who=who())
+            elif row.state in (CampaignState.COMPLETE, CampaignState.CANCELLED):
+                return summarize(ledger, row, command=command)
+            else:
+                write_suppressions(connection, row.id, read_suppressions(campaign)[0])
+            _send(connection, row, campaign, settings, accept_canary, on_progress)
+            return summarize(ledger, ledger.get(campaign.name, edition), command=command)
+
+
+def _send(
+    connection: Connection,
+    row: CampaignRow,
+    campaign: Campaign,
+    settings: MamboSettings,
+    accept_canary: bool,
+    on_progress: Callable[[Progress, CampaignRow], None],
+) -> None:
+    sending = campaign.sending
+    limits = Limits(
+        concurrency=sending.concurrency,
+        calls_per_second=sending.calls_per_second,
+        max_cost_ugx=sending.max_cost_ugx,
+        window=Window.parse(sending.window),
+        call_deadline_s=sending.timeout_s,
+    )
+    patience = Patience(
+        wait_for_window=sending.outside_window == "wait",
+        pause_after_unknown=sending.pause_after_unknown,
+        pause_after_refused=sending.pause_after_refused,
+    )
+    sender = Sender(connection, row, run=uuid.uuid4().hex[:12], who=who())
+    sender.start(datetime.now(UTC))
+    if accept_canary:
+        sender.waive_canary(datetime.now(UTC))
+
+    async def run() -> RunEnd:
+        async with AsyncMamboClient(
+            base_url=settings.base_url, api_key=settings.require_api_key(), timeout_s=sending.timeout_s
+        ) as client:
+            loop = SendLoop(sender, client, limits, patience, on_progress=lambda progress: on_progress(progress, row))
+            return await loop.run()
+
+    end = _run(run())
+    calls, now = sender.calls_by_state(), datetime.now(UTC)
+    if calls.get(ChunkState.PLANNED) or calls.get(ChunkState.IN_FLIGHT):
+        sender.finish(CampaignState.PAUSED, end.reason, now, detail=end.detail)
+    elif calls.get(ChunkState.UNKNOWN):
+        sender.finish(CampaignState.PAUSED, UNKNOWN_CALLS, now, detail=end.detail)
+    else:
+        sender.finish(CampaignState.COMPLETE, None, now)
+
+
+def _check_unchanged(row: CampaignRow, campaign: Campaign) -> None:
+    """An edition that has begun is sent as it was planned, or not at all."""
+    changed = [
+        key
+        for key, before, now in (
+            ("sender_id", row.sender_id, campaign.sender_id),
+            ("category", row.category, campaign.category.value),
+            ("message", row.message, campaign.message),
+        )
+        if before != now
+    ]
+    digest = file_digest(campaign.recipients_path)
+    if not changed and digest and digest != row.source_digest:
+        # Saved again, perhaps with nothing changed that matters.
+        again = prepare(campaign, edition=row.edition, account=row.account, ledger=None, allow_repeat=True)
+        if again.priced.content_digest != row.content_digest:
+            changed.append(f"the recipients in {campaign.recipients.path}")
+    if changed:
+        raise InputError(
+            f"{row.label} has begun, and {', '.join(changed)} changed since",
+            file=campaign.file,
+            fix="Undo the change to go on with it, or send a new --edition; who was sent the same text is left out.",
+        )
+
+
+def read_balance(settings: MamboSettings) -> Balance:
+    """Ask the balance endpoint once and record the reading. A refusal sets a latch that outlives this process.
+
+    Raises `BalanceRefused`, `BalanceUnavailable`, or `InputError` while the latch of an earlier refusal is set.
+    """
+    if settings.username is None or settings.password is None:
+        missing = "MAMBO_PASSWORD" if settings.username is not None else "MAMBO_USERNAME"
+        raise SettingsError(
+            "is not set",
+            key=missing,
+            fix="The balance endpoint asks for the account's username and password, not for the API key.",
+        )
+    with open_store(settings, create=True) as store, store.writer() as connection:
+        latch = Ledger(store).credentials_latch(settings.account)
+        if latch is not None:
+            raise InputError(
+                f"the API refused these credentials before ({latch}), and another refusal may suspend the account",
+                fix="Correct MAMBO_USERNAME and MAMBO_PASSWORD, then: mambo balance --unlock.",
+            )
+        with MamboClient(base_url=settings.base_url) as client:
+            try:
+                reading = client.balance(settings.username, settings.password)
+            except BalanceRefused as refusal:
+                accounting.set_latch(connection, settings.account, refusal.message, who=who(), now=datetime.now(UTC))
+                raise
+        accounting.record_reading(connection, settings.account, reading.balance_ugx, who=who(), now=datetime.now(UTC))
+    return reading
+
+
+def unlock_credentials(settings: MamboSettings) -> None:
+    """A person says that the account's credentials are right now; recorded."""
+    with open_store(settings, create=True) as store, store.writer() as connection:
+        accounting.clear_latch(connection, settings.account, who=who(), now=datetime.now(UTC))
+
+
+def who() -> str:
+    """The person at the keyboard, as the record names them."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # no such user in this container
+        return "unknown"
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Run `work` to its end; in a thread of its own where this one has a running event loop, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    result: list[T] = []
+    thread = threading.Thread(target=lambda: result.append(asyncio.run(work)))
+    thread.start()
+    thread.join()
+    return result[0]

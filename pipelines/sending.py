@@ -1,0 +1,287 @@
+"""The send loop: claim, call, settle, until nothing is left or a reason to stop appears.
+
+One asyncio loop makes the calls, at most `concurrency` at a time. One thread of its own does every commit, so that a
+slow disk delays the next call and never the reading of an answer. The loop decides when to stop; what may be sent is
+decided by the guards inside the ledger's transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import assert_never
+
+from mambo_io.call_ends import CallEnd, ClaimedCall
+from mambo_io.client import AsyncMamboClient
+from mambo_io.ledger import from_us
+from mambo_io.model import Action, Blame, CallResult, Receipt, Verdict
+from mambo_io.sender import Hold, Limits, Sender
+
+MAX_TRIES_IN_A_ROW = 6  # calls in a row that could not be sent at all, before the run stops
+LONGEST_WAIT_S = 300  # a Retry-After above this stops the run instead
+_LONGEST_BACK_OFF_S = 30.0
+
+
+class StopReason(StrEnum):
+    """Why a run ended. The value stands in the ledger."""
+
+    NOTHING_LEFT = "nothing_left"
+    OUTSIDE_WINDOW = "outside_window"
+    BUDGET = "budget"
+    BALANCE = "balance"
+    CANARY = "canary"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+    SIGNAL = "signal"
+    NO_CONNECTION = "no_connection"
+    RATE_LIMITED = "rate_limited"
+    UNKNOWN_IN_A_ROW = "unknown_in_a_row"
+    REFUSED_IN_A_ROW = "refused_in_a_row"
+    ACCOUNT = "account"
+    API = "api"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Counts of this run so far."""
+
+    recipients: int = 0
+    calls: int = 0
+    spent_ugx: int = 0
+    unknown_calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """How a run ended. `detail`: the code of the call that stopped it, and what the API said."""
+
+    reason: StopReason
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """The campaign's own limits on trouble."""
+
+    wait_for_window: bool
+    pause_after_unknown: int
+    pause_after_refused: int
+
+
+class SendLoop:
+    """Sends one campaign edition through `sender` and `client`. `run()` may be called once."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        client: AsyncMamboClient,
+        limits: Limits,
+        patience: Patience,
+        *,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+    ) -> None:
+        self._sender = sender
+        self._client = client
+        self._limits = limits
+        self._patience = patience
+        self._on_progress = on_progress
+        self._progress = Progress()
+        self._stop: RunEnd | None = None
+        self._tasks: set[asyncio.Task[CallEnd]] = set()
+        self._wake = asyncio.Event()
+        self._resume_at = 0.0  # monotonic: no claim before it
+        self._not_sent_in_a_row = 0
+        self._unknown_in_a_row = 0
+        self._refused_in_a_row = 0
+        self._defect: Exception | None = None
+
+    async def run(self) -> RunEnd:
+        with ThreadPoolExecutor(1, thread_name_prefix="ledger") as ledger_thread, self._signals():
+            ends: list[CallEnd] = []
+            while True:
+                hold, wake_after_s = await self._exchange(ledger_thread, ends)
+                if not self._tasks and self._stop is None and hold is not None and wake_after_s is None:
+                    self._stop = RunEnd(_reason_of(hold), None)
+                if not self._tasks and self._stop is not None:
+                    break
+                ends = await self._wait(wake_after_s)
+                for end in ends:
+                    self._learn(end)
+        if self._defect is not None:
+            raise self._defect
+        return self._stop
+
+    async def _exchange(self, thread: ThreadPoolExecutor, ends: Sequence[CallEnd]) -> tuple[Hold | None, float | None]:
+        """Settle `ends`, start the calls that may start. Returns what held back, and for how long if that is known."""
+        pause_s = max(0.0, self._resume_at - time.monotonic())
+        want = 0 if self._stop or pause_s else max(0, self._limits.concurrency - len(self._tasks))
+        if not want and not ends:
+            return Hold.BUSY, pause_s or None
+        exchange = await asyncio.get_running_loop().run_in_executor(
+            thread,
+            lambda: self._sender.exchange(ends, want=want, limits=self._limits, now=datetime.now(UTC)),
+        )
+        for call in exchange.calls:
+            self._tasks.add(asyncio.create_task(self._call(call)))
+        self._on_progress(self._progress)
+        match exchange.hold:
+            case Hold.RATE:
+                assert exchange.retry_at_us is not None
+                return Hold.RATE, max(0.0, (from_us(exchange.retry_at_us) - datetime.now(UTC)).total_seconds())
+            case Hold.WINDOW if self._patience.wait_for_window:
+                assert self._limits.window is not None
+                now = datetime.now(UTC)
+                return Hold.WINDOW, (self._limits.window.next_opening(now) - now).total_seconds()
+            case Hold.BUSY | None if pause_s:
+                return exchange.hold, pause_s
+            case None if not exchange.calls:
+                return None, 0.0  # everybody in the next chunks has opted out: ask again at once
+            case hold:
+                return hold, None
+
+    async def _wait(self, seconds: float | None) -> list[CallEnd]:
+        """Until a call comes back, the time is over, or a signal comes; returns the calls that came back."""
+        self._wake.clear()
+        woken = asyncio.create_task(self._wake.wait())
+        done, _ = await asyncio.wait({*self._tasks, woken}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        woken.cancel()
+        ends = [task.result() for task in self._tasks & done]
+        self._tasks -= done
+        return ends
+
+    async def _call(self, call: ClaimedCall) -> CallEnd:
+        try:
+            result = await self._client.send_sms(call.request, not_after=call.not_after_boot_s)
+        except asyncio.CancelledError:
+            result = CallResult(Verdict.UNKNOWN, Action.STOP, "interrupted")
+        except Exception as error:  # noqa: BLE001  (a defect of ours: the call's fate is recorded before it is raised)
+            self._defect = error
+            result = CallResult(Verdict.UNKNOWN, Action.STOP, "client_defect")
+        agrees = receipt_agrees(call, result.receipt) if call.canary and result.receipt is not None else None
+        return CallEnd(call, result, datetime.now(UTC), agrees)
+
+    def _learn(self, end: CallEnd) -> None:
+        """Count what came back and decide whether, and when, the next call may follow."""
+        result = end.result
+        said = f"{result.reason}: {result.messages[0]}" if result.messages else result.reason
+        receipt = result.receipt
+        self._progress = replace(
+            self._progress,
+            calls=self._progress.calls + 1,
+            recipients=self._progress.recipients + (len(end.call.rows) if result.verdict is Verdict.ACCEPTED else 0),
+            spent_ugx=self._progress.spent_ugx + ((receipt.sms_cost_ugx or 0) if receipt is not None else 0),
+            unknown_calls=self._progress.unknown_calls + (result.verdict is Verdict.UNKNOWN),
+        )
+        match result.verdict:
+            case Verdict.ACCEPTED:
+                self._not_sent_in_a_row = self._unknown_in_a_row = self._refused_in_a_row = 0
+            case Verdict.UNKNOWN:
+                self._unknown_in_a_row += 1
+                # Until it is settled, one call at a time: the fewer are open, the more the balance can tell.
+                self._limits = replace(self._limits, concurrency=1)
+                if self._unknown_in_a_row >= self._patience.pause_after_unknown:
+                    self._ask_to_stop(StopReason.UNKNOWN_IN_A_ROW, said)
+            case Verdict.REFUSED:
+                self._refused_in_a_row += result.blame is Blame.CALL
+                if self._refused_in_a_row >= self._patience.pause_after_refused:
+                    self._ask_to_stop(StopReason.REFUSED_IN_A_ROW, said)
+            case Verdict.NOT_SENT:
+                self._not_sent_in_a_row += 1
+            case _:
+                assert_never(result.verdict)
+        match result.action:
+            case Action.GO_ON:
+                pass
+            case Action.BACK_OFF:
+                if self._not_sent_in_a_row >= MAX_TRIES_IN_A_ROW:
+                    self._ask_to_stop(StopReason.NO_CONNECTION, said)
+                self._rest(min(_LONGEST_BACK_OFF_S, 0.5 * 2**self._not_sent_in_a_row) * random.uniform(0.5, 1))  # noqa: S311  (jitter)
+            case Action.SLOW_DOWN:
+                wait_s = result.retry_after_s if result.retry_after_s is not None else 5.0
+                if wait_s > LONGEST_WAIT_S or self._not_sent_in_a_row >= MAX_TRIES_IN_A_ROW:
+                    self._ask_to_stop(StopReason.RATE_LIMITED, said)
+                self._rest(wait_s)
+                self._limits = replace(self._limits, calls_per_second=self._limits.calls_per_second / 2 or 5.0)
+            case Action.SPLIT:
+                if len(end.call.rows) == 1:
+                    self._ask_to_stop(StopReason.API, said)
+            case Action.PAUSE | Action.STOP:
+                self._ask_to_stop(StopReason.ACCOUNT if result.blame is Blame.ACCOUNT else StopReason.API, said)
+            case _:
+                assert_never(result.action)
+
+    def _rest(self, seconds: float) -> None:
+        self._resume_at = max(self._resume_at, time.monotonic() + seconds)
+
+    def _ask_to_stop(self, reason: StopReason, detail: str | None) -> None:
+        """Stop claiming; calls in flight are drained. The first reason stands."""
+        self._stop = self._stop or RunEnd(reason, detail)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGTERM and one Ctrl-C drain; a second one gives the calls in flight up as unknown. Handlers are put back."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread may set handlers; whoever runs us in another one stops us otherwise
+            return
+        loop = asyncio.get_running_loop()
+
+        def on_signal(number: int, _: object) -> None:
+            loop.call_soon_threadsafe(self._on_signal, signal.Signals(number).name)
+
+        before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, name: str) -> None:
+        if self._stop is not None and self._stop.reason is StopReason.SIGNAL:
+            for task in self._tasks:
+                task.cancel()
+        self._ask_to_stop(StopReason.SIGNAL, name)
+        self._wake.set()
+
+
+def receipt_agrees(call: ClaimedCall, receipt: Receipt) -> bool | None:
+    """Whether a canary's receipt has the segments and the cost of the estimate; None when nobody was counted."""
+    unsupported = {contact.e164 for contact in receipt.unsupported}
+    if receipt.recipients_count == 0 or unsupported >= set(call.request.recipients):
+        return None
+    supported_ugx = sum(
+        cost
+        for recipient, cost in zip(call.request.recipients, call.estimates_ugx, strict=True)
+        if recipient not in unsupported
+    )
+    return receipt.message_count == call.segments and receipt.sms_cost_ugx in (supported_ugx, call.expected_ugx)
+
+
+def _reason_of(hold: Hold | None) -> StopReason:
+    match hold:
+        case Hold.NOTHING_LEFT | None:
+            return StopReason.NOTHING_LEFT
+        case Hold.WINDOW:
+            return StopReason.OUTSIDE_WINDOW
+        case Hold.BUDGET:
+            return StopReason.BUDGET
+        case Hold.BALANCE:
+            return StopReason.BALANCE
+        case Hold.CANARY:
+            return StopReason.CANARY
+        case Hold.PAUSED:
+            return StopReason.PAUSED
+        case Hold.CANCELLED:
+            return StopReason.CANCELLED
+        case Hold.BUSY | Hold.RATE:
+            raise AssertionError(f"nothing in flight, and yet {hold}")
+        case _:
+            assert_never(hold)

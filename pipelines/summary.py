@@ -1,0 +1,125 @@
+"""How a campaign edition stands: who got it, what it cost, why that is not the estimate, what happened to the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mambo_io.ledger import CampaignRow, Ledger, UnknownCall
+from mambo_io.model import CampaignState, ChunkState, Outcome
+from pipelines.sending import StopReason
+
+UNKNOWN_CALLS = "unknown_calls"  # the stop reason of a campaign of which only unknown calls are left
+
+_DIFFERENCES = {
+    ChunkState.PLANNED: "not sent yet",
+    ChunkState.IN_FLIGHT: "in flight",
+    ChunkState.REFUSED: "refused by the API",
+    ChunkState.UNKNOWN: "unknown; may have been charged",
+    ChunkState.CANCELLED: "cancelled",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignSummary:
+    """Aggregates only: no number, no name, no text. Money in whole UGX."""
+
+    campaign: str
+    edition: str
+    account: str
+    state: str
+    stop_reason: str | None
+    stop_detail: str | None
+    rows: int
+    outcomes: dict[str, int]  # recipients by outcome; adds up to rows
+    rejected: dict[str, int]  # rejected rows by reason
+    calls: dict[str, int]  # API calls by state
+    estimated_ugx: int
+    charged_ugx: int
+    differences: dict[str, int]  # estimated less charged, by cause
+    unknown_calls: tuple[str, ...]
+    next_command: str | None
+    sending_seconds: float
+
+    @property
+    def exit_code(self) -> int:
+        """0 when nothing is left to do, 3 otherwise."""
+        return 0 if self.state in (CampaignState.COMPLETE, CampaignState.CANCELLED) else 3
+
+    @property
+    def label(self) -> str:
+        return f"{self.campaign}/{self.edition}"
+
+
+def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str) -> CampaignSummary:
+    """Sum the edition up from the ledger; `command` is what starts it again."""
+    totals = ledger.totals(campaign)
+    unknown = ledger.unknown_calls(campaign)
+    differences = {
+        _DIFFERENCES[state]: totals.estimates[state] for state in _DIFFERENCES if totals.estimates.get(state)
+    }
+    if totals.unsupported_estimate_ugx:
+        differences["unsupported, not charged"] = totals.unsupported_estimate_ugx
+    # What opted out after the plan left its chunk, and its estimate with it.
+    left_plan = totals.estimated_ugx - sum(
+        expected for state, expected in totals.estimates.items() if state is not ChunkState.SPLIT
+    )
+    if left_plan:
+        differences["opted out after the plan"] = left_plan
+    other = totals.estimated_ugx - totals.charged_ugx - sum(differences.values())
+    if other:
+        differences["price, segment count or cost other than expected"] = other
+    return CampaignSummary(
+        campaign=campaign.name,
+        edition=campaign.edition,
+        account=campaign.account,
+        state=campaign.state,
+        stop_reason=campaign.stop_reason,
+        stop_detail=campaign.stop_detail,
+        rows=campaign.rows,
+        outcomes={outcome.value: count for outcome, count in totals.outcomes.items()},
+        rejected=ledger.rejected(campaign),
+        calls={state.value: count for state, count in totals.calls.items()},
+        estimated_ugx=totals.estimated_ugx,
+        charged_ugx=totals.charged_ugx,
+        differences=differences,
+        unknown_calls=tuple(call.name for call in unknown),
+        next_command=_next_command(campaign, unknown, totals.outcomes.get(Outcome.PLANNED, 0), command),
+        sending_seconds=ledger.last_run_seconds(campaign),
+    )
+
+
+def _next_command(campaign: CampaignRow, unknown: list[UnknownCall], planned: int, command: str) -> str | None:
+    match campaign.state:
+        case CampaignState.COMPLETE | CampaignState.CANCELLED:
+            return None
+        case _ if campaign.stop_reason == StopReason.CANARY:
+            return f"{command} --accept-canary"
+        case _ if unknown and not planned:
+            return f"mambo status {campaign.name}"
+        case _:
+            return command
+
+
+def stop_text(reason: str | None, detail: str | None = None) -> str:
+    """Why a run stopped, in words for a person."""
+    words = _STOPS.get(reason or "", reason or "nothing is left to do")
+    return f"{words} ({detail})" if detail else words
+
+
+_STOPS: dict[str, str] = {
+    StopReason.NOTHING_LEFT: "nothing is left to do",
+    UNKNOWN_CALLS: "everything was sent, but the fate of some calls is unknown; they are not repeated",
+    StopReason.OUTSIDE_WINDOW: "outside the sending window",
+    StopReason.BUDGET: "the next call would go over max_cost_ugx",
+    StopReason.BALANCE: "the account's balance does not cover the next call",
+    StopReason.CANARY: "the first receipt does not agree with the estimate",
+    StopReason.PAUSED: "paused",
+    StopReason.CANCELLED: "cancelled",
+    StopReason.SIGNAL: "stopped by you; calls in flight were waited for",
+    StopReason.NO_CONNECTION: "the API could not be reached",
+    StopReason.RATE_LIMITED: "the API asks for a longer pause",
+    StopReason.UNKNOWN_IN_A_ROW: "several calls in a row got no clear answer",
+    StopReason.REFUSED_IN_A_ROW: "the API refused several calls in a row",
+    StopReason.ACCOUNT: "the API refuses the account or its key",
+    StopReason.API: "the API answered in a way that needs a person",
+}
