@@ -1,0 +1,20 @@
+"""Tables of people in, tables of results out: CSV, Parquet and XLSX.
+
+Reading keeps every row and every character: all cells are text, a row keeps the number that a spreadsheet program
+shows beside it, and what could not be read as it should be is told in `Dataset.notes`.
+
+::
+
+    reading.py     read_dataset, read_header, Dataset     ── what all formats share
+    ├── files.py       which file this is, and whether it can be read at all
+    ├── header.py      column names: trimmed, distinct, none of ours
+    ├── delimited.py   CSV and TSV: encoding, separator, quotes
+    ├── workbook.py    XLSX
+    └── parquet.py     Parquet
+    export.py      write_dataset
+"""
+
+from mambo_io.datasets.export import write_dataset
+from mambo_io.datasets.reading import Dataset, read_dataset, read_header
+
+__all__ = ["Dataset", "read_dataset", "read_header", "write_dataset"]

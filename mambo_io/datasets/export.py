@@ -1,0 +1,163 @@
+"""`write_dataset`: results as CSV, Parquet or XLSX, safe to open in a spreadsheet program.
+
+A cell that starts with `=` is a formula to a spreadsheet program, wherever it came from; what people typed must not
+become one (https://owasp.org/www-community/attacks/CSV_Injection).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+import xlsxwriter
+from xlsxwriter.exceptions import FileCreateError
+
+from mambo_io.errors import InputError
+from mambo_io.window import KAMPALA
+
+# The limits of a sheet: https://support.microsoft.com/office/1672b34d-7043-467e-8e27-269d656771c3
+_SHEET_ROWS = 1_048_576
+_SHEET_COLUMNS = 16_384
+_CELL_CHARACTERS = 32_767
+_EXACT_INTEGERS = 10**15
+
+# OWASP's list: the signs, white space that is skipped before them, and the signs' full-width forms.
+_FORMULA_STARTS = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
+_TEXT = (pl.String, pl.Categorical, pl.Enum)
+
+
+def write_dataset(frame: pl.DataFrame, path: Path | str) -> None:
+    """Write `frame` as its ending says; an existing file is replaced at once, when all of the new one is written.
+
+    Parquet holds the frame as it is. CSV is UTF-8 with a byte order mark; text that would be a formula gets a `'` in
+    front, but for E.164 numbers in the column `e164`. XLSX has text as text, numbers as numbers, and a frozen header.
+    In both, moments are Kampala's to the second, in CSV with `+03:00`; those without a time zone are taken as UTC.
+
+    Raises `InputError` for another ending, a missing folder, a table that no sheet holds, and a full disk.
+    """
+    path = Path(path)
+    match path.suffix.lower():
+        case ".csv":
+            write: Callable[[pl.DataFrame, Path], None] = _write_csv
+        case ".parquet":
+            write = pl.DataFrame.write_parquet
+        case ".xlsx":
+            _check_fits_sheet(frame, path)
+            write = _write_xlsx
+        case ending:
+            problem = f"files that end in {ending!r} are not written" if ending else "the file's name has no ending"
+            raise InputError(problem, file=path, fix="These endings are: .csv, .xlsx, .parquet.")
+    with _replacing(path) as unfinished:
+        write(frame, unfinished)
+
+
+def neutralised(text: pl.Expr) -> pl.Expr:
+    """`text` with a `'` before what a spreadsheet program would take for the start of a formula."""
+    return pl.when(text.str.slice(0, 1).is_in(list(_FORMULA_STARTS))).then("'" + text).otherwise(text)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A file to write beside `path`, which takes its place at the end; after any error nothing is left of it."""
+    unfinished = None
+    try:
+        if path.is_dir():
+            raise InputError("this is a folder", file=path, fix="Give the path of a file.")
+        if not path.parent.is_dir():
+            raise InputError(f"no folder {str(path.parent)!r}", file=path, fix="Make the folder first.")
+        target = path.resolve()  # so that a symbolic link stays one
+        unfinished = target.with_name(f".unfinished-{secrets.token_hex(4)}{target.suffix}")
+        unfinished.touch(exist_ok=False)
+        yield unfinished
+        unfinished.replace(target)
+    except (OSError, FileCreateError, pl.exceptions.ComputeError) as error:
+        if (reason := _system_reason(error)) is None:
+            raise
+        raise InputError(f"the file cannot be written: {reason}", file=path) from None
+    finally:
+        if unfinished is not None:
+            unfinished.unlink(missing_ok=True)
+
+
+def _system_reason(error: Exception) -> str | None:
+    """What the system said, unwrapped: polars passes on text only, "… IO error: File too large (os error 27)"."""
+    if isinstance(error, FileCreateError):
+        error = error.args[0]
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    found = re.search(r"([^:]+) \(os error \d+\)", str(error))
+    return found[1].strip() if found else None
+
+
+def _write_csv(frame: pl.DataFrame, path: Path) -> None:
+    columns = [_csv_column(name, dtype) for name, dtype in frame.schema.items()]
+    frame.lazy().select(columns).sink_csv(path, include_bom=True)
+
+
+def _csv_column(name: str, dtype: pl.DataType) -> pl.Expr:
+    column = pl.col(name)
+    title = f"'{name}" if name.startswith(tuple(_FORMULA_STARTS)) else name
+    if dtype in _TEXT:
+        text = column.cast(pl.String)
+        safe = neutralised(text)
+        column = pl.when(text.str.contains(r"^\+[0-9]+$")).then(text).otherwise(safe) if name == "e164" else safe
+    elif isinstance(dtype, pl.Datetime):
+        column = _local(column, dtype).dt.strftime("%Y-%m-%dT%H:%M:%S%:z")
+    return column.alias(title)
+
+
+def _local(moment: pl.Expr, dtype: pl.Datetime) -> pl.Expr:
+    return (moment if dtype.time_zone else moment.dt.replace_time_zone("UTC")).dt.convert_time_zone(KAMPALA.key)
+
+
+def _check_fits_sheet(frame: pl.DataFrame, path: Path) -> None:
+    fix = "Write it as .csv or .parquet."
+    if frame.height > _SHEET_ROWS - 1:
+        raise InputError(f"{frame.height:,} rows, and a sheet holds {_SHEET_ROWS - 1:,}", file=path, fix=fix)
+    if frame.width > _SHEET_COLUMNS:
+        raise InputError(f"{frame.width:,} columns, and a sheet holds {_SHEET_COLUMNS:,}", file=path, fix=fix)
+    for name in frame.select(pl.col(pl.String)).columns:
+        longest = frame[name].str.len_chars().max()
+        if isinstance(longest, int) and longest > _CELL_CHARACTERS:
+            problem = f"a text of {longest:,} characters, and a cell holds {_CELL_CHARACTERS:,}"
+            raise InputError(problem, file=path, column=name, fix=fix)
+
+
+def _write_xlsx(frame: pl.DataFrame, path: Path) -> None:
+    """Row by row, so that a million rows need no memory. Text is written as text: nothing becomes a formula or link."""
+    local = frame.with_columns(
+        _local(pl.col(name), dtype).dt.replace_time_zone(None).dt.truncate("1s")
+        for name, dtype in frame.schema.items()
+        if isinstance(dtype, pl.Datetime)
+    )
+    with xlsxwriter.Workbook(path, {"constant_memory": True, "nan_inf_to_errors": True}) as book:
+        sheet = book.add_worksheet("Results")
+        title = book.add_format({"bold": True})
+        moment = book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
+        day = book.add_format({"num_format": "yyyy-mm-dd"})
+        sheet.freeze_panes(1, 0)
+        sheet.set_column(0, max(frame.width - 1, 0), 16)
+        for column, name in enumerate(frame.columns):
+            sheet.write_string(0, column, name, title)
+        for row, cells in enumerate(local.iter_rows(), start=1):
+            for column, cell in enumerate(cells):
+                match cell:
+                    case None:
+                        pass
+                    case bool():
+                        sheet.write_boolean(row, column, cell)
+                    case int() if abs(cell) >= _EXACT_INTEGERS:
+                        sheet.write_string(row, column, str(cell))
+                    case int() | float():
+                        sheet.write_number(row, column, cell)
+                    case dt.datetime():
+                        sheet.write_datetime(row, column, cell, moment)
+                    case dt.date():
+                        sheet.write_datetime(row, column, cell, day)
+                    case _:
+                        sheet.write_string(row, column, str(cell))

@@ -1,0 +1,82 @@
+"""Parquet: typed columns as the text that a person would have typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from mambo_io.datasets import files
+from mambo_io.datasets.header import read_names
+from mambo_io.datasets.table import Table, columns, null_if_empty
+from mambo_io.errors import InputError
+from mambo_io.masking import mask_text
+from mambo_io.window import KAMPALA
+
+_INT64 = 2**63
+_PLAIN = (pl.String, pl.Categorical, pl.Enum, pl.Null)
+
+
+def open_table(path: Path, date_format: str) -> Table:
+    """The table of a Parquet file; its first row has number 2, as under a header. Raises `InputError` if damaged."""
+    if (kind := files.kind_of(path)) != files.PARQUET:
+        raise InputError(f"this is {kind}, not a Parquet file", file=path, fix="Correct its ending.")
+    scan = pl.scan_parquet(path, glob=False)
+    try:
+        schema = scan.collect_schema()
+    except (pl.exceptions.PolarsError, OSError):
+        raise _damaged(path) from None
+    every = {name: as_text(pl.nth(index), dtype, date_format) for index, (name, dtype) in enumerate(schema.items())}
+    texts = {name: text for name, text in every.items() if text is not None}
+    header = read_names(list(texts), file=path, row=1)
+    left_out = [repr(mask_text(name)) for name in schema if name not in texts]
+    notes = (f"Left out, because they hold no text, numbers or dates: {', '.join(left_out)}.",) if left_out else ()
+
+    def rows() -> pl.DataFrame:
+        cells = [
+            null_if_empty(text).alias(name) for name, text in zip(columns(len(texts)), texts.values(), strict=True)
+        ]
+        try:
+            frame = scan.select(*cells, flaw=pl.lit(None, pl.String)).collect(engine="streaming")
+        except (pl.exceptions.PolarsError, OSError):
+            raise _damaged(path) from None
+        return frame.with_row_index("row", offset=2).cast({"row": pl.Int64})
+
+    return Table(header, notes, rows)
+
+
+def as_text(cell: pl.Expr, dtype: pl.DataType, date_format: str) -> pl.Expr | None:
+    """`cell` as text; None for a type that has no plain text (lists, structs, binary, durations).
+
+    Whole floats are written in digits: a column of numbers with one empty cell often arrives as floats. Moments
+    with a time zone are told in Kampala's. The forms are those of `workbook.cell_text`.
+    """
+    if dtype in _PLAIN:
+        return cell.cast(pl.String).str.replace_all("\0", "", literal=True)
+    if dtype.is_float():
+        whole = (cell == cell.floor()) & (cell.abs() < _INT64)
+        digits = cell.cast(pl.Int64, strict=False).cast(pl.String)
+        return pl.when(cell.is_nan()).then(None).when(whole).then(digits).otherwise(cell.cast(pl.String))
+    if dtype.is_numeric():
+        return cell.cast(pl.String)
+    if dtype == pl.Boolean:
+        return cell.cast(pl.String).str.to_uppercase()
+    if dtype == pl.Date:
+        return cell.dt.strftime(date_format)
+    if dtype == pl.Time:
+        return _clock(cell)
+    if isinstance(dtype, pl.Datetime):
+        local = cell.dt.convert_time_zone(KAMPALA.key) if dtype.time_zone else cell
+        day = local.dt.strftime(date_format)
+        midnight = local.dt.time() == pl.time(0, 0, 0)
+        return pl.when(midnight).then(day).otherwise(day + " " + _clock(local.dt.time()))
+    return None
+
+
+def _clock(time: pl.Expr) -> pl.Expr:
+    with_seconds = time.dt.second() != 0
+    return pl.when(with_seconds).then(time.dt.strftime("%H:%M:%S")).otherwise(time.dt.strftime("%H:%M"))
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError("the Parquet file is cut short or damaged", file=path, fix="Write it again from its source.")
