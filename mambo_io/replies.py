@@ -39,7 +39,7 @@ class BalanceUnavailable(Stopped):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply's envelope. `success` is None unless it is a JSON boolean, `status_code` unless it is a JSON integer."""
+    """A reply's envelope. `success` is None unless a JSON boolean, `status_code` unless a JSON integer up to 999."""
 
     status_code: int | None
     success: bool | None
@@ -73,7 +73,7 @@ def read_reply(body: bytes) -> Reply | None:
         return None
     status_code, success = envelope.get("statusCode"), envelope.get("success")
     return Reply(
-        status_code=status_code if type(status_code) is int else None,
+        status_code=status_code if type(status_code) is int and 0 <= status_code <= 999 else None,
         success=success if isinstance(success, bool) else None,
         seems_good="success" not in envelope or str(success).lower() in ("true", "1"),
         messages=_messages(envelope.get("messages")),

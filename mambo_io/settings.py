@@ -124,7 +124,7 @@ class MamboSettings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="MAMBO_",
         env_file=".env",
-        env_file_encoding="utf-8-sig",  # editors on Windows write a byte order mark
+        env_file_encoding="utf-8-sig",  # a byte order mark from Windows, which not every python-dotenv takes
         env_ignore_empty=True,
         extra="ignore",  # `.env` belongs to the user's other programs too
         frozen=True,
