@@ -55,7 +55,7 @@ pins: ## renew requirements.txt within the ranges of pyproject.toml; needs uv
 
 clean: ## remove everything that was made here
 	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
-	@find mambo_io pipelines tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find data docs mambo_io notebooks pipelines tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The installed project is a pointer to this folder, so a clone that was moved or copied, or whose Python is gone,
 # starts with a new environment; a change of the pins goes into the one that is there.

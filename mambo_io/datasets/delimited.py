@@ -260,10 +260,11 @@ def _examined(path: Path, codec: str, errors: str, notes: tuple[str, ...] = ()) 
 
 
 def _utf16_without_bom(head: bytes) -> str | None:
-    """Mostly Latin text has a NUL in every second byte: behind each letter (LE) or before it (BE)."""
-    pairs = len(head) // 2
-    if pairs and head[1::2].count(0) > 0.7 * pairs and b"\0" not in head[0::2]:
+    """Digits, separators and Latin letters have a NUL behind them (LE) or before (BE); other text has none at all."""
+    before, behind = head[0::2], head[1::2]
+    enough = len(head) // 200
+    if behind.count(0) > enough and 0 not in before:
         return "utf-16-le"
-    if pairs and head[0::2].count(0) > 0.7 * pairs and b"\0" not in head[1::2]:
+    if before.count(0) > enough and 0 not in behind:
         return "utf-16-be"
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -54,8 +55,9 @@ def check(path: Path) -> None:
 def lock_notes(path: Path) -> list[str]:
     """A note when a spreadsheet program has the file open: Excel and LibreOffice leave a lock file beside it."""
     locks = (path.with_name(f"~${path.name}"), path.with_name(f".~lock.{path.name}#"))
-    if any(os.path.exists(lock) for lock in locks):
-        return [f"{path.name} is open in a spreadsheet program; what is not saved is not read."]
+    with suppress(OSError):  # a name that is longer than the system takes
+        if any(lock.exists() for lock in locks):
+            return [f"{path.name} is open in a spreadsheet program; what is not saved is not read."]
     return []
 
 

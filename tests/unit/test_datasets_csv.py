@@ -173,6 +173,14 @@ def test_the_separator_is_found(tmp_path: Path, text: str, name: str, separator_
     assert dataset.notes == ((f"Its columns are separated by {separator_note}.",) if separator_note else ())
 
 
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_may_hold_few_latin_letters(tmp_path: Path, codec: str) -> None:
+    name = "ŋ€" * 40
+    dataset = read(tmp_path, "".join(["phone,name\n", *[f"{number},{name}\n" for number in range(50)]]).encode(codec))
+
+    assert dataset.frame["name"].unique().to_list() == [name]
+
+
 def test_windows_1252_is_a_guess_and_told(tmp_path: Path) -> None:
     dataset = read(tmp_path, b"phone,name\n1,Jos\xe9\n2,l\x92\xe9t\xe9 \x96 5 \x80\n")
 
