@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from itertools import accumulate
 
 import polars as pl
 
-CANARY_TRIES = 3  # when none of a canary's recipients is counted, the next one is tried
+CANARY_TRIES = 3  # when nobody in a canary is counted, the next one is tried
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,17 @@ class ChunkPlan:
 
 
 def labelled_sizes(chunk_size: int, concurrency: int) -> list[int]:
-    """Sizes below `chunk_size` whose sums differ for every subset: S - g, S - 2g, S - 4g … with g = S // 20."""
+    """The sizes that full calls cycle through: S - g, S - 2g, S - 4g … with g = S // 20, and at least 1.
+
+    One for each call under way, as long as no two subsets have the same sum, whatever their lengths: while all gaps
+    add up to less than S, the sum of n sizes is above (n - 1) S and not above n S, which tells n; and what it lacks of
+    n S is g times a sum of different powers of two, which tells the sizes. That allows four from S = 16 on, and none is
+    below half of S. A single size is S itself.
+    """
     gap = max(1, chunk_size // 20)
-    sizes = [chunk_size - gap * 2**step for step in range(concurrency)]
-    return [size for size in sizes if size >= 1] or [chunk_size]
+    gaps = [gap * 2**step for step in range(concurrency)]
+    sizes = [chunk_size - each for each, total in zip(gaps, accumulate(gaps), strict=True) if total < chunk_size]
+    return sizes if len(sizes) > 1 else [chunk_size]
 
 
 def text_key(text: str) -> int:
@@ -41,96 +49,100 @@ def text_key(text: str) -> int:
 
 
 def chunk_recipients(frame: pl.DataFrame, *, chunk_size: int, canary_size: int, concurrency: int) -> ChunkPlan:
-    """Put every sendable row into exactly one chunk; the largest text group first, and its canary before all.
+    """Put every sendable row into exactly one chunk; the largest text group first, and the canaries before all.
 
-    In: `row`, `reject_reason`, `message`, `text_key`, `encoding`, `segments`, `estimated_ugx`. Within a text group the
-    rows keep their order.
+    In: `row`, `reject_reason`, `message`, `encoding`, `segments`, `estimated_ugx`. Within a text group the rows keep
+    their order.
+
+    The rest is sent only when the receipts of as many canaries agree with the estimate as hold `canary_size` people:
+    with one text that is one call, with a text for each person as many calls, so that several texts are tried. A call
+    in which nobody was counted says nothing, so there are more canaries than have to agree.
     """
     sendable = frame.filter(pl.col("reject_reason").is_null()).select(
-        "row", "message", "text_key", "encoding", "segments", "estimated_ugx"
+        "row", "message", "encoding", "segments", "estimated_ugx"
     )
     sizes = labelled_sizes(chunk_size, concurrency)
-    canary_size = min(canary_size, chunk_size)
-    groups = _groups(sendable, sizes, canary_size)
-    one_by_one = bool(groups.height) and groups["people"][0] == 1
+    canary = min(canary_size, chunk_size)
+    groups = sendable.group_by("message", maintain_order=True).agg(pl.len().cast(pl.Int64).alias("people"))
+    groups = groups.sort("people", descending=True, maintain_order=True)
+    canary_calls = _calls_to_reach(canary_size, groups["people"].head(canary_size).to_list(), canary)
+    groups = _with_calls(groups, sizes, canary, canary_calls + CANARY_TRIES - 1)
 
     places = (
         sendable.join(groups, on="message", how="left", maintain_order="left")
-        .with_columns(position=pl.int_range(pl.len()).over("group"))
-        .with_columns(_chunk_in_group(sizes, canary_size).alias("in_group"))
-        .with_columns(chunk=pl.col("before") + pl.col("in_group") + 1)
+        .with_columns(position=pl.int_range(pl.len()).over("before"))
+        .with_columns(_call_of_group(sizes, canary).alias("call"))
+        .with_columns(chunk=pl.col("before") + pl.col("call") + 1)
     )
     chunks = (
         places.group_by("chunk")
         .agg(
-            pl.col("in_group").first(),
-            pl.col("canaries").first(),
-            pl.col("message").first().alias("text"),
-            pl.col("text_key").first(),
-            pl.col("encoding").first(),
-            pl.col("segments").first(),
+            pl.col("call", "canaries", "message", "text_key", "encoding", "segments").first(),
             pl.len().cast(pl.Int64).alias("recipients_count"),
             pl.col("estimated_ugx").sum().alias("expected_ugx"),
         )
         .sort("chunk")
-        .with_columns(_label(sizes))
-        .with_columns(
-            canary=pl.col("chunk") <= canary_size if one_by_one else pl.col("in_group") < pl.col("canaries"),
+        .with_columns(_label(sizes), canary=pl.col("call") < pl.col("canaries"))
+        .rename({"message": "text"})
+        .select(
+            "chunk", "label", "canary", "text", "text_key", "encoding", "segments", "recipients_count", "expected_ugx"
         )
     )
-    chunks = chunks.select(
-        "chunk", "label", "canary", "text", "text_key", "encoding", "segments", "recipients_count", "expected_ugx"
-    )
     placed = frame.join(places.select("row", "chunk"), on="row", how="left", maintain_order="left")
-    assert placed["chunk"].count() == sendable.height, "a sendable row without a chunk"
-    return ChunkPlan(placed, chunks, int(chunks["canary"].sum()) if one_by_one else min(1, chunks.height))
+    assert placed["chunk"].count() == sendable.height == chunks["recipients_count"].sum(), "not one chunk for each row"
+    return ChunkPlan(placed, chunks, canary_calls)
 
 
-def _groups(sendable: pl.DataFrame, sizes: list[int], canary_size: int) -> pl.DataFrame:
-    """One row per text, the largest group first: message, group, people, canaries (calls), before (earlier chunks)."""
-    people, cycle = pl.col("people"), sum(sizes)
-    canaries = (
-        pl.when(pl.col("group") == 0)
-        .then(pl.min_horizontal(pl.lit(CANARY_TRIES), (people + canary_size - 1) // canary_size))
-        .otherwise(0)
-    )
-    rest = pl.max_horizontal(pl.lit(0), people - pl.col("canaries") * canary_size)
-    calls = pl.col("canaries") + rest // cycle * len(sizes) + _calls_for(rest % cycle, sizes)
+def _calls_to_reach(people: int, groups: list[int], size: int) -> int:
+    """How many calls of at most `size` people of one group hold `people` people, or everybody if there are fewer."""
+    calls = 0
+    for group in groups:
+        calls += -(-min(group, people) // size)
+        people -= min(group, people)
+    return calls
+
+
+def _with_calls(groups: pl.DataFrame, sizes: list[int], canary: int, most_canaries: int) -> pl.DataFrame:
+    """Add to each text: text_key, canaries (how many of its calls are), before (calls of the texts before it).
+
+    Canaries are the first calls of all: a text has some only if those before it have nothing else.
+    """
+    people, as_canaries = pl.col("people"), pl.col("as_canaries")
+    rest = people - pl.col("canaries") * canary
+    calls = pl.col("canaries") + pl.when(rest > 0).then(_call_of_cycle(rest - 1, sizes) + 1).otherwise(0)
     return (
-        sendable.group_by("message", maintain_order=True)
-        .agg(pl.len().cast(pl.Int64).alias("people"))
-        .sort("people", descending=True, maintain_order=True)
-        .with_row_index("group")
-        .with_columns(pl.col("group").cast(pl.Int64))
-        .with_columns(canaries.cast(pl.Int64).alias("canaries"))
+        groups.with_columns(
+            pl.col("message").map_elements(text_key, return_dtype=pl.Int64).alias("text_key"),
+            ((people + canary - 1) // canary).alias("as_canaries"),
+        )
+        .with_columns(
+            (most_canaries - as_canaries.cum_sum() + as_canaries).clip(0, as_canaries).alias("canaries"),
+        )
         .with_columns(calls.alias("calls"))
         .with_columns((pl.col("calls").cum_sum() - pl.col("calls")).alias("before"))
+        .select("message", "text_key", "canaries", "before")
     )
 
 
-def _calls_for(people: pl.Expr, sizes: list[int]) -> pl.Expr:
-    """How many calls of the cycle `people` (fewer than one whole cycle) need."""
-    starts = [sum(sizes[:index]) for index in range(len(sizes))]
-    return pl.sum_horizontal([(people > start).cast(pl.Int64) for start in starts])
+def _call_of_group(sizes: list[int], canary: int) -> pl.Expr:
+    """The index, among its text's calls, of the call that takes the recipient at `position`."""
+    position, canaries = pl.col("position"), pl.col("canaries")
+    after = position - canaries * canary
+    return pl.when(after < 0).then(position // canary).otherwise(canaries + _call_of_cycle(after, sizes))
 
 
-def _chunk_in_group(sizes: list[int], canary_size: int) -> pl.Expr:
-    """The index within its text group of the call that takes the recipient at `position`."""
-    position, in_canaries = pl.col("position"), pl.col("canaries") * canary_size
-    after = position - in_canaries
-    cycle = sum(sizes)
-    starts = [sum(sizes[:index]) for index in range(1, len(sizes))]
-    within = pl.sum_horizontal([pl.lit(0, pl.Int64), *((after % cycle >= start).cast(pl.Int64) for start in starts)])
-    return (
-        pl.when(position < in_canaries)
-        .then(position // canary_size)
-        .otherwise(pl.col("canaries") + after // cycle * len(sizes) + within)
-    )
+def _call_of_cycle(position: pl.Expr, sizes: list[int]) -> pl.Expr:
+    """The index of the call that takes the recipient at `position` where calls have these sizes in turn."""
+    *starts, cycle = accumulate(sizes)
+    within = [(position % cycle >= start).cast(pl.Int64) for start in starts]
+    return position // cycle * len(sizes) + pl.sum_horizontal(pl.lit(0, pl.Int64), *within)
 
 
 def _label(sizes: list[int]) -> pl.Expr:
-    """The index of the call's size in the cycle; null for canaries and for what was left over."""
-    index = (pl.col("in_group") - pl.col("canaries")) % len(sizes)
-    size = pl.lit(pl.Series(sizes, dtype=pl.Int64)).gather(index.clip(lower_bound=0))
-    is_full = (pl.col("in_group") >= pl.col("canaries")) & (pl.col("recipients_count") == size)
-    return pl.when(is_full & (len(sizes) > 1)).then(index).alias("label")
+    """The index of a full call's size; null for canaries and for what was left over."""
+    if len(sizes) == 1:
+        return pl.lit(None, pl.Int64).alias("label")
+    index = (pl.col("call") - pl.col("canaries")) % len(sizes)
+    size = index.replace_strict(dict(enumerate(sizes)), return_dtype=pl.Int64)
+    is_full = (pl.col("call") >= pl.col("canaries")) & (pl.col("recipients_count") == size)
+    return pl.when(is_full).then(index).alias("label")

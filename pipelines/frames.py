@@ -2,6 +2,15 @@
 
 A step adds columns and never removes rows. A row that will not be sent carries its `Reason` in `reject_reason`; the
 first reason stands.
+
+=================  ==========================================================================================
+raw                row Int64 (the spreadsheet's own number), reject_reason, phone_raw, the file's own columns
+normalized         + e164 (`+2567XXXXXXXX`), network_guess; null for a rejected row
+priced             + message, encoding ("GSM-7" or "UCS-2"), units, segments, estimated_ugx Int64
+chunked            + chunk Int64, the API call; null for a rejected row
+=================  ==========================================================================================
+
+What is not Int64 is String. The schemas are in `pipelines.schemas`, those of the results as well.
 """
 
 from __future__ import annotations

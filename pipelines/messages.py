@@ -1,7 +1,8 @@
 """What each person is sent, and how many segments that takes: whole frames, eager or lazy.
 
-`render_messages` writes the texts, `measure_messages` counts them, `reject_long` turns down what is too long. The rules
-are those of `pipelines.templates` and `pipelines.segments`; here stands how polars follows them quickly.
+`render_messages` writes the texts, `measure_messages` counts them. The rules are those of `pipelines.templates` and
+`pipelines.segments`; here stands how polars follows them quickly. What is too long is turned down by the schema
+`priced` of `pipelines.schemas`.
 """
 
 from __future__ import annotations
@@ -78,14 +79,6 @@ def measure_messages(frame: FrameT, *, column: str = "message") -> FrameT:
         .with_columns(units=(text.str.len_chars() + doubles).cast(pl.Int64))
         .with_columns(segments=_segments(text, by_encoding(SINGLE), by_encoding(PART)).cast(pl.Int64))
     )
-
-
-def reject_long(frame: FrameT, max_segments: int) -> FrameT:
-    """Set `reject_reason` to `message_too_long` where `segments` is above `max_segments` and no reason stands yet.
-
-    The message stays in the frame, so that a person can see what was too long.
-    """
-    return _reject(frame, pl.when(pl.col("segments") > max_segments).then(pl.lit(Reason.MESSAGE_TOO_LONG.value)))
 
 
 def _segments(text: pl.Expr, single: pl.Expr, part: pl.Expr) -> pl.Expr:

@@ -46,15 +46,18 @@ def normalize_numbers(frame: FrameT, *, column: str = "phone", several: Several 
 
     # Each value is judged by itself, so that a streaming engine may hand over the column batch by batch.
     judged = text.map_batches(partial(_judge_texts, several=several), return_dtype=_VERDICT, is_elementwise=True)
-    verdict = pl.col("_verdict").struct
+    name = "verdict"
+    while name in schema:  # a column of the user's own
+        name += "_"
+    verdict = pl.col(name).struct
     return (
-        frame.with_columns(_verdict=judged)
+        frame.with_columns(judged.alias(name))
         .with_columns(
             verdict.field("e164"),
             verdict.field("network_guess"),
             reject_reason=pl.coalesce(earlier_reason, verdict.field("reject_reason")),
         )
-        .drop("_verdict")
+        .drop(name)
     )
 
 

@@ -15,7 +15,7 @@ def price_messages(
     In: `segments` (Int64), `network_guess` (String). A network that `by_network` names has its own price; names are
     compared without regard to letter case.
     """
-    prices = {network.casefold(): price for network, price in (by_network or {}).items()}
-    price = pl.col("network_guess").str.to_lowercase().replace_strict(prices, default=None, return_dtype=pl.Int64)
-    price = price.fill_null(ugx_per_segment) if prices else pl.lit(ugx_per_segment, pl.Int64)
+    prices = {network.lower(): price for network, price in (by_network or {}).items()}
+    network = pl.col("network_guess").str.to_lowercase()
+    price = network.replace_strict(prices, default=ugx_per_segment, return_dtype=pl.Int64)
     return frame.with_columns((pl.col("segments").cast(pl.Int64) * price).alias("estimated_ugx"))

@@ -58,7 +58,7 @@ def test_csv(
     if any(mark in cell for row in table for cell in row for mark in "\r\n"):
         quoting = csv.QUOTE_ALL  # older csv modules quote only the line end that they write
     text = io.StringIO()
-    writer = csv.writer(text, delimiter=separator, lineterminator=line_end, quoting=quoting)  # type: ignore[arg-type]
+    writer = csv.writer(text, delimiter=separator, lineterminator=line_end, quoting=quoting)  # type: ignore[arg-type]  # an int here
     names = [f"name {number}" for number in range(len(table[0]))]
     writer.writerows([names, *table])
     content = (f"sep={separator}{line_end}" if sep_line else "") + text.getvalue()

@@ -8,7 +8,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from mambo_io.errors import InputError
-from pipelines.messages import measure_messages, reject_long, render_messages
+from pipelines.messages import measure_messages, render_messages
 from pipelines.templates import Template
 
 PEOPLE = pl.DataFrame(
@@ -140,27 +140,11 @@ def test_measure_messages_of_another_column_and_of_nobody() -> None:
         measure_messages(nobody, column="text")
 
 
-def test_too_long_a_message_is_rejected_and_can_still_be_read() -> None:
-    frame = pl.DataFrame(
-        {"message": ["a" * 459, "a" * 460, "a" * 460, None], "reject_reason": [None, None, "duplicate", "missing"]}
-    )
-
-    frame = reject_long(measure_messages(frame), 3)
-
-    assert frame.select("segments", "reject_reason").rows() == [
-        (3, None),
-        (4, "message_too_long"),
-        (4, "duplicate"),
-        (None, "missing"),
-    ]
-    assert frame["message"].to_list()[1] == "a" * 460
-
-
 def test_a_lazy_frame_stays_lazy_and_says_the_same() -> None:
     template = Template.parse("Dear {first_name|friend} – see you on {day}.")
-    eager = reject_long(measure_messages(render_messages(PEOPLE, template, smart_encoding=True)), 1)
+    eager = measure_messages(render_messages(PEOPLE, template, smart_encoding=True))
 
-    lazy = reject_long(measure_messages(render_messages(PEOPLE.lazy(), template, smart_encoding=True)), 1)
+    lazy = measure_messages(render_messages(PEOPLE.lazy(), template, smart_encoding=True))
 
     assert isinstance(lazy, pl.LazyFrame)
     assert_frame_equal(lazy.collect(), eager)

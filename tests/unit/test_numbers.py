@@ -120,3 +120,9 @@ def test_unknown_column(column: str, told: str) -> None:
 def test_networks_without_documented_sender_id() -> None:
     frame = pl.DataFrame({"network_guess": ["MTN", "Airtel", "UTL", "LycaMobile", "Africell", None]})
     assert frame.select(likely_unsupported()).to_series().to_list() == [False, False, False, True, True, False]
+
+
+def test_a_column_of_the_users_own_named_verdict_stays() -> None:
+    frame = pl.DataFrame({"phone": ["0772123456"], "verdict": ["paid"], "verdict_": ["twice"]})
+    judged = normalize_numbers(frame)
+    assert judged.select("verdict", "verdict_", "e164").row(0) == ("paid", "twice", "+256772123456")
