@@ -264,6 +264,6 @@ def _text(value: object) -> str:
 
 def _named(text: str, recipient_by_national: dict[str, str]) -> list[str]:
     """The recipients that `text` names: the same nine national digits, behind nothing but Uganda's own prefixes."""
-    runs = (re.sub(r"[^0-9]", "", re.sub(r"\.0+$", "", run)) for run in _PHONE_NUMBER.findall(text))
+    runs = (re.sub(r"[^0-9]", "", re.sub(r"\.00?$", "", run)) for run in _PHONE_NUMBER.findall(text))
     nationals = (found.group(1) for run in runs if (found := _NATIONAL.fullmatch(run)))
     return [recipient_by_national[national] for national in nationals if national in recipient_by_national]
