@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, update
 
 from mambo_io.ledger import to_us
+from mambo_io.statements import ADD_ACCOUNT
 from mambo_io.tables import account_entries, accounts
 
 
 def record_reading(connection: Connection, account: str, balance_ugx: int, *, who: str, now: datetime) -> None:
     """A reading of the balance endpoint (UGX)."""
     with connection.begin():
-        _ensure(connection, account)
+        connection.execute(ADD_ACCOUNT, {"the_account": account})
         connection.execute(
             update(accounts)
             .where(accounts.c.account == account)
@@ -25,7 +26,7 @@ def record_reading(connection: Connection, account: str, balance_ugx: int, *, wh
 def set_latch(connection: Connection, account: str, reason: str, *, who: str, now: datetime) -> None:
     """The API refused the account's credentials: nothing asks again until a person clears the latch."""
     with connection.begin():
-        _ensure(connection, account)
+        connection.execute(ADD_ACCOUNT, {"the_account": account})
         connection.execute(update(accounts).where(accounts.c.account == account).values(credentials_latch=reason))
         _enter(connection, account, "latch", who, now, note=reason)
 
@@ -33,14 +34,9 @@ def set_latch(connection: Connection, account: str, reason: str, *, who: str, no
 def clear_latch(connection: Connection, account: str, *, who: str, now: datetime) -> None:
     """A person says that the credentials are right now."""
     with connection.begin():
-        _ensure(connection, account)
+        connection.execute(ADD_ACCOUNT, {"the_account": account})
         connection.execute(update(accounts).where(accounts.c.account == account).values(credentials_latch=None))
         _enter(connection, account, "latch_cleared", who, now)
-
-
-def _ensure(connection: Connection, account: str) -> None:
-    if connection.scalar(select(accounts.c.account).where(accounts.c.account == account)) is None:
-        connection.execute(insert(accounts), {"account": account})
 
 
 def _enter(

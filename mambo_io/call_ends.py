@@ -84,6 +84,7 @@ def record_end(connection: Connection, campaign: CampaignRow, end: CallEnd) -> N
         "balance_after_ugx": receipt.new_balance_ugx,
         "unsupported_count": receipt.unsupported_count,
         "consistent": receipt.consistent if result.receipt is not None else None,
+        "agrees": end.agrees,
         "alarms": ",".join(receipt.alarms) or None,
         "raw_reply": result.raw_reply,
     }
@@ -124,7 +125,7 @@ def _record_receipt(connection: Connection, campaign: CampaignRow, end: CallEnd,
         each, rest = divmod(charged, len(sharing))
         one_more = set(sharing[:rest])
         everybody = len(unsupported_rows) == len(call.rows)
-        division = {"charged_each_ugx": each, "unsupported_charged": everybody and charged > 0}
+        division = {"charged_each_ugx": each, "unsupported_charged": everybody}
     differing = sorted(kinds.keys() | one_more)
     if differing:
         connection.execute(

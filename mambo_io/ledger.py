@@ -90,7 +90,7 @@ class Totals:
     estimated_ugx: int
     charged_ugx: int
     estimates: dict[ChunkState, int]  # UGX, by the state of the call
-    unsupported_estimate_ugx: int  # of recipients the API called unsupported and did not charge
+    unsupported_estimate_ugx: int  # of recipients the API called unsupported, in calls that cost less for it
     exposed_ugx: int  # what calls in flight, unknown or of unknown cost may have cost
 
     @property
@@ -153,14 +153,14 @@ class Ledger:
     def rejected(self, campaign: CampaignRow) -> dict[str, int]:
         """Rejected rows by reason, the most frequent first."""
         with self.store.reader() as connection:
-            count = func.count().label("count")
+            count = func.count().label("rows")
             rows = connection.execute(
                 select(recipients.c.reason, count)
                 .where(recipients.c.campaign_id == campaign.id, recipients.c.reason.is_not(None))
                 .group_by(recipients.c.reason)
                 .order_by(count.desc(), recipients.c.reason)
             )
-            return dict(rows.tuples().all())
+            return {row.reason: row.rows for row in rows}
 
     def unknown_calls(self, campaign: CampaignRow) -> list[UnknownCall]:
         with self.store.reader() as connection:
@@ -302,15 +302,14 @@ def totals_of(connection: Connection, campaign: CampaignRow) -> Totals:
         .where(chunks.c.campaign_id == campaign.id)
         .group_by(chunks.c.state)
     ).all()
-    exceptions: dict[ExceptionKind, int] = dict(
-        connection.execute(
-            select(recipient_exceptions.c.kind, func.count())
+    exceptions: dict[ExceptionKind, int] = {
+        row.kind: row.people
+        for row in connection.execute(
+            select(recipient_exceptions.c.kind, func.count().label("people"))
             .where(recipient_exceptions.c.campaign_id == campaign.id, recipient_exceptions.c.kind.is_not(None))
             .group_by(recipient_exceptions.c.kind)
         )
-        .tuples()
-        .all()
-    )
+    }
     a, x = attempts.c, recipient_exceptions.c
     charged, exposed = connection.execute(
         select(func.sum(a.charged_ugx), func.sum(a.exposed_ugx)).where(a.campaign_id == campaign.id)
@@ -319,7 +318,7 @@ def totals_of(connection: Connection, campaign: CampaignRow) -> Totals:
         select(func.sum(recipients.c.estimated_ugx))
         .join(recipient_exceptions, and_(x.campaign_id == recipients.c.campaign_id, x.row == recipients.c.row))
         .join(attempts, a.id == x.attempt_id)
-        .where(x.campaign_id == campaign.id, x.kind == ExceptionKind.UNSUPPORTED, ~a.unsupported_charged)
+        .where(x.campaign_id == campaign.id, x.kind == ExceptionKind.UNSUPPORTED, a.charged_ugx < a.expected_ugx)
     )
     people = {
         state: int(total) for state, _, total, _ in by_state if state not in (ChunkState.SPLIT, ChunkState.SKIPPED)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import re
 
-# Any run of seven or more digits, also when it is written with the separators people use inside a number.
-# Dates, times and money (`2026-01-11`, `08:00`, `600,000`) have shorter groups or other separators.
-_NUMBER = re.compile(r"\+?\d(?:[ \u00a0().\-/]?\d){6,}")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}\b")
+# Seven or more digits, also when they are written with what people put inside a number: spaces of any width and marks
+# that cannot be seen, brackets, dots, slashes, dashes of any length. Times and money (`08:00`, `600,000`) have shorter
+# groups or other separators. A date is told apart by its month and day, so that no number passes for one.
+_NUMBER_OR_DATE = re.compile(
+    r"(?P<date>(?<![\d+])(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?!\d))"
+    r"|\+?\d(?:(?:[^\S\r\n]|[().\-/\u200b-\u2015\u202a-\u202e\u2060-\u2069\u2212\ufeff]){0,3}\d){6,}"
+)
 
 
 def mask_number(e164: str) -> str:
@@ -20,20 +23,26 @@ def mask_text(text: str) -> str:
     """Mask every run of seven or more digits in `text`; leave ISO dates as they are."""
 
     def masked(match: re.Match[str]) -> str:
-        run = match.group()
-        if _DATE.match(run):
-            return run
-        digits = re.sub(r"[^\d+]", "", run)
+        if match["date"]:
+            return match["date"]
+        digits = re.sub(r"[^\d+]", "", match.group())
         return mask_number(digits) if digits.startswith("+256") else "•••" + digits[-3:]
 
-    return _NUMBER.sub(masked, text)
+    return _NUMBER_OR_DATE.sub(masked, text)
 
 
 class MaskingFilter(logging.Filter):
     """Masks the numbers in every record that passes a handler, its traceback included."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = mask_text(record.getMessage()), None
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001 - a log call whose arguments do not fit must not end what it reports on
+            message = str(record.msg)
+        record.msg, record.args = mask_text(message), None
         if record.exc_info and not record.exc_text:
-            record.exc_text = mask_text(logging.Formatter().formatException(record.exc_info))
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+        if record.exc_text:
+            # Formatters take the text where there is one; whoever would write the traceback anew finds none.
+            record.exc_text, record.exc_info = mask_text(record.exc_text), None
         return True

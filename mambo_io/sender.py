@@ -18,16 +18,17 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, assert_never
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row
 
 from mambo_io import statements
 from mambo_io.call_ends import CallEnd, ClaimedCall, record_end
 from mambo_io.client import boot_time_s
 from mambo_io.errors import Stopped
-from mambo_io.ledger import CampaignRow, call_name, to_us
+from mambo_io.ledger import US, CampaignRow, call_name, to_us
 from mambo_io.model import CampaignState, CanaryState, Category, ChunkState, SendRequest, Verdict
-from mambo_io.tables import accounts
 from mambo_io.window import Window
+
+_LONGEST_LEAD_US = 300 * US  # no rate that anybody sets makes calls wait longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,6 @@ class Sender:
         self._started_us = 0
         self._charged_ugx = 0
         self._canary = campaign.canary
-        self._canaries_agreed = 0
         self._canary_calls = 0
         self._begun = campaign.begun
         self._in_flight: dict[int, ClaimedCall] = {}
@@ -92,9 +92,7 @@ class Sender:
             self._note(now, "send_started", f"{orphans} calls of an ended process are unknown" if orphans else None)
             self._charged_ugx = int(self._one(statements.CHARGED_SO_FAR)[0] or 0)
             self._unknown_labels = {row.label for row in self._execute(statements.UNKNOWN_LABELS)}
-            known = select(accounts.c.account).where(accounts.c.account == self._campaign.account)
-            if self._connection.scalar(known) is None:
-                self._connection.execute(insert(accounts), {"account": self._campaign.account})
+            self._execute(statements.ADD_ACCOUNT)
         return int(orphans)
 
     def waive_canary(self, now: datetime) -> None:
@@ -121,6 +119,8 @@ class Sender:
             else:
                 for end in ends:
                     self._settle(end)
+                if self._canary is CanaryState.PENDING and not self._in_flight:
+                    self._judge_canary()
                 exchange = self._claim(state, want, limits, now)
         if state is None:
             raise self._replaced()
@@ -138,7 +138,7 @@ class Sender:
 
     def calls_by_state(self) -> dict[ChunkState, int]:
         with self._connection.begin():
-            return dict(self._execute(statements.CALLS_BY_STATE).tuples().all())
+            return {row.state: row.calls for row in self._execute(statements.CALLS_BY_STATE)}
 
     def _own_state(self) -> CampaignState | None:
         """The campaign's state, its row locked; None when another process has taken the campaign over."""
@@ -157,15 +157,15 @@ class Sender:
         self._charged_ugx += end.charged_ugx or 0
         if end.result.verdict is Verdict.UNKNOWN and call.label is not None:
             self._unknown_labels.add(call.label)
-        if call.canary and end.agrees is not None and self._canary is CanaryState.PENDING:
-            self._judge_canary(agrees=end.agrees)
 
-    def _judge_canary(self, *, agrees: bool) -> None:
-        """One receipt that disagrees stops the rest; as many as were asked for, or all there are, let it go on."""
-        self._canaries_agreed += agrees
-        if not agrees:
+    def _judge_canary(self) -> None:
+        """One receipt that disagrees stops the rest; as many as were asked for, or all that count, let it go on."""
+        receipts = self._one(statements.CANARIES)
+        if receipts.agreed < receipts.counted:
             self._set_canary(CanaryState.DISAGREED)
-        elif self._canaries_agreed >= self._canary_calls or not self._rows(statements.PLANNED_CANARIES, most=1):
+        elif receipts.agreed >= self._canary_calls or (
+            receipts.agreed and not self._rows(statements.PLANNED_CANARIES, most=1)
+        ):
             self._set_canary(CanaryState.AGREED)
 
     def _set_canary(self, state: CanaryState) -> None:
@@ -208,6 +208,8 @@ class Sender:
         known_now = account.balance_ugx is not None and account.balance_at_us >= self._started_us
         interval_us = round(1e6 / limits.calls_per_second) if limits.calls_per_second else 0
         next_us = account.next_call_at_us
+        if next_us > now_us + max(interval_us, _LONGEST_LEAD_US):
+            next_us = now_us  # noted by a clock that was wrong, as that of a laptop may be until it finds a network
         calls: list[ClaimedCall] = []
         hold: Hold | None = None
         for chunk in candidates:
@@ -232,14 +234,17 @@ class Sender:
         return Exchange(tuple(calls), hold, next_us if hold is Hold.RATE else None)
 
     def _candidates(self, want: int) -> list[Row[Any]]:
-        """Planned chunks in the order of sending; those whose size an open call already has come last."""
+        """Planned chunks in the order of sending; those whose size another open call has come last."""
         most = max(1, want)
         if self._canary is CanaryState.PENDING:
             return self._rows(statements.PLANNED_CANARIES, most=1)
         open_labels = self._unknown_labels | {call.label for call in self._in_flight.values()}
-        found = self._rows(statements.PLANNED, most=2 * most + 2)
-        found.sort(key=lambda chunk: chunk.label is not None and chunk.label in open_labels)
-        return found[:most]
+        apart: list[Row[Any]] = []
+        alike: list[Row[Any]] = []
+        for chunk in self._rows(statements.PLANNED, most=2 * most + 2):
+            (alike if chunk.label in open_labels else apart).append(chunk)
+            open_labels.add(chunk.label)
+        return (apart + alike)[:most]
 
     def _hold_without_candidates(self) -> Hold:
         """Nothing planned, or only what has to wait for a canary: for its answer, or for a person."""

@@ -5,7 +5,7 @@ Parameters begin with `the_` where a column has the same name. Money in UGX, tim
 
 from __future__ import annotations
 
-from sqlalchemy import BindParameter, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import BindParameter, and_, bindparam, func, insert, or_, select, text, true, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from mambo_io.model import CampaignState, ChunkState, Verdict
@@ -25,7 +25,13 @@ def _is_chunk() -> ColumnElement[bool]:
 TAKE_OVER = (
     update(campaigns)
     .where(campaigns.c.id == _CAMPAIGN)
-    .values(sender_epoch=campaigns.c.sender_epoch + 1, state=CampaignState.SENDING)
+    .values(
+        sender_epoch=campaigns.c.sender_epoch + 1,
+        state=CampaignState.SENDING,
+        stop_reason=None,
+        stop_detail=None,
+        ended_at_us=None,
+    )
     .returning(campaigns.c.sender_epoch, campaigns.c.canary, campaigns.c.canary_calls)
 )
 ORPHANED_ATTEMPTS = (
@@ -42,7 +48,13 @@ CHARGED_SO_FAR = select(func.sum(attempts.c.charged_ugx)).where(attempts.c.campa
 UNKNOWN_LABELS = select(chunks.c.label).where(
     chunks.c.campaign_id == _CAMPAIGN, chunks.c.state == ChunkState.UNKNOWN, chunks.c.label.is_not(None)
 )
-CALLS_BY_STATE = select(chunks.c.state, func.count()).where(chunks.c.campaign_id == _CAMPAIGN).group_by(chunks.c.state)
+# One statement for both stores; two campaigns may be the first of their account at the same moment.
+ADD_ACCOUNT = text("INSERT INTO accounts (account) VALUES (:the_account) ON CONFLICT (account) DO NOTHING")
+CALLS_BY_STATE = (
+    select(chunks.c.state, func.count().label("calls"))
+    .where(chunks.c.campaign_id == _CAMPAIGN)
+    .group_by(chunks.c.state)
+)
 
 # The campaign's row is locked for the length of the transaction, the account's as well once a call may be claimed.
 OWN_STATE = select(campaigns.c.state, campaigns.c.sender_epoch).where(campaigns.c.id == _CAMPAIGN).with_for_update()
@@ -56,6 +68,10 @@ EXPOSED = select(
     func.coalesce(func.sum(attempts.c.exposed_ugx), 0).label("of_account"),
     func.coalesce(func.sum(attempts.c.exposed_ugx).filter(attempts.c.campaign_id == _CAMPAIGN), 0).label("of_campaign"),
 ).where(attempts.c.account == _ACCOUNT, attempts.c.exposed_ugx.is_not(None))
+# Of the canaries whose receipts were counted: how many agree with the estimate, and how many there are.
+CANARIES = select(
+    func.count().filter(attempts.c.agrees == true()).label("agreed"), func.count().label("counted")
+).where(attempts.c.campaign_id == _CAMPAIGN, attempts.c.agrees.is_not(None))
 SET_CANARY = update(campaigns).where(campaigns.c.id == _CAMPAIGN).values(canary=bindparam("the_canary"))
 SET_FIRST_CALL = update(campaigns).where(campaigns.c.id == _CAMPAIGN).values(first_call_at_us=bindparam("now_us"))
 SET_END = (
@@ -84,11 +100,9 @@ SET_BALANCE = (
     .values(balance_ugx=bindparam("new_balance_ugx"), balance_at_us=bindparam("now_us"))
 )
 
-# The next planned calls, in the order of sending. Without statistics SQLite would walk the primary key, past every
-# call that is done; the hint holds it to the index.
+# The next planned calls, in the order of sending.
 PLANNED = (
     select(chunks)
-    .with_hint(chunks, "INDEXED BY chunks_by_state", "sqlite")
     .where(chunks.c.campaign_id == _CAMPAIGN, chunks.c.state == ChunkState.PLANNED)
     .order_by(chunks.c.chunk)
     .limit(bindparam("most"))
@@ -96,7 +110,6 @@ PLANNED = (
 PLANNED_CANARIES = PLANNED.where(chunks.c.canary)
 PEOPLE = (
     select(recipients.c.row, recipients.c.msisdn, recipients.c.estimated_ugx, suppressions.c.msisdn.label("opted_out"))
-    .with_hint(recipients, "INDEXED BY recipients_of_chunk", "sqlite")
     .outerjoin(
         suppressions,
         and_(
@@ -162,6 +175,7 @@ END_ATTEMPT = (
                 "balance_after_ugx",
                 "unsupported_count",
                 "consistent",
+                "agrees",
                 "alarms",
                 "raw_reply",
             )

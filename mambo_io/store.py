@@ -10,19 +10,19 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 from filelock import FileLock, Timeout
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, false, func, inspect, select, text, update
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from mambo_io.errors import StoreError
-from mambo_io.tables import SCHEMA_VERSION, ledger_meta, metadata
+from mambo_io.errors import Stopped, StoreError
+from mambo_io.tables import SCHEMA_VERSION, SQLITE_STATISTICS, ledger_meta, metadata
 
 # File systems whose locks or syncs do not hold what SQLite needs of them.
 _NETWORK_FILE_SYSTEMS = {
@@ -49,6 +49,9 @@ _SYNCED_FOLDERS = (
     "nextcloud",
 )
 _BUSY_TIMEOUT_MS = 30_000
+_KEEPALIVES = {"idle": 10, "interval": 5, "count": 3}  # seconds, seconds, probes
+_WRITE_NOTHING = update(ledger_meta).where(false()).values(value="")
+_WRITABLE = "Make the store writable for you (of a file, its folder as well), or set MAMBO_STORE to another."
 
 
 class StoreBusy(StoreError):
@@ -70,7 +73,12 @@ class Store:
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
         self.path = Path(self._url.database or "") if self.is_sqlite else None
         if self.path is not None:
-            _check_sqlite_place(self.path, create=create)
+            try:
+                _check_sqlite_place(self.path, create=create)
+            except OSError as error:
+                raise StoreError(
+                    f"the store cannot be used ({error.strerror})", file=self.path, fix=_WRITABLE
+                ) from None
         self._engine = self._make_engine(read_only=False)
         self._read_engine = self._make_engine(read_only=True)
         with self._told():
@@ -111,10 +119,21 @@ class Store:
         with self.reader() as connection:
             return round(int(connection.scalar(text("SELECT pg_database_size(current_database())")) or 0) / 1e6, 1)
 
-    def writer(self) -> Connection:
-        """A connection for writing; the caller owns it. SQLite: `BEGIN IMMEDIATE`, WAL, synchronous=FULL."""
+    @contextmanager
+    def writer(self) -> Iterator[Connection]:
+        """A connection for writing, of the caller alone. SQLite: `BEGIN IMMEDIATE`, WAL, synchronous=FULL.
+
+        Raises `StoreError` when the store cannot be written; `Stopped` when that fails later, inside the block.
+        """
         with self._told():
-            return self._engine.connect()
+            connection = self._engine.connect()
+            with connection.begin():
+                connection.execute(_WRITE_NOTHING)  # a store that may only be read says so here
+        with connection:
+            try:
+                yield connection
+            except DBAPIError as error:
+                raise Stopped(f"{self.name}: {_first_line(error)}. {_advice(error)}") from None
 
     @contextmanager
     def reader(self) -> Iterator[Connection]:
@@ -133,12 +152,15 @@ class Store:
         busy = StoreBusy(f"another process is sending {name} from this store", fix="Wait until it ends, or stop it.")
         if self.path is not None:
             folder = self.path.with_name(self.path.name + ".locks")
-            folder.mkdir(mode=0o700, exist_ok=True)
-            lock = FileLock(folder / f"{digest.hex()}.lock")
+            # preserve_lock_file also rules out the fallback to a lock that a killed process would leave behind.
+            lock = FileLock(folder / f"{digest.hex()}.lock", preserve_lock_file=True)
             try:
+                folder.mkdir(mode=0o700, exist_ok=True)
                 lock.acquire(timeout=0)
             except Timeout:
                 raise busy from None
+            except OSError as error:
+                raise StoreError(f"cannot be locked ({error.strerror})", file=folder, fix=_WRITABLE) from None
             try:
                 yield
             finally:
@@ -159,20 +181,20 @@ class Store:
         """Copy a SQLite ledger to `target` while it may be in use. PostgreSQL has its own tool, pg_dump."""
         if self.path is None:
             raise StoreError("a PostgreSQL store is backed up with its own tools", fix="Use pg_dump.")
-        if target.exists():
-            raise StoreError("exists already", file=target, fix="Name a file that does not exist.")
-        if not target.parent.is_dir():
-            raise StoreError("the folder does not exist", file=target.parent)
-        descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, stat.S_IRUSR | stat.S_IWUSR)
-        os.close(descriptor)
-        with self.reader() as connection:
-            source = connection.connection.dbapi_connection
-            assert isinstance(source, sqlite3.Connection)
-            copy = sqlite3.connect(target)
-            try:
+        try:
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, stat.S_IRUSR | stat.S_IWUSR))
+        except OSError as error:
+            raise StoreError(
+                f"the backup cannot be created ({error.strerror})", file=target, fix="Name a new file."
+            ) from None
+        try:
+            with self.reader() as connection, closing(sqlite3.connect(target)) as copy:
+                source = connection.connection.dbapi_connection
+                assert isinstance(source, sqlite3.Connection)
                 source.backup(copy)
-            finally:
-                copy.close()
+        except sqlite3.Error as error:
+            target.unlink()
+            raise StoreError(f"the backup failed ({error})", file=target, fix="Free some space there.") from None
 
     def _make_engine(self, *, read_only: bool) -> Engine:
         url, arguments = self._url, dict[str, Any]()
@@ -181,18 +203,17 @@ class Store:
             url = url.set(database=f"file:{_uri_quoted(self.path)}", query={"mode": mode, "uri": "true"})
             arguments = {"check_same_thread": False, "timeout": _BUSY_TIMEOUT_MS / 1000}
         else:
+            server = {"synchronous_commit": "on"} | {
+                f"tcp_keepalives_{key}": value for key, value in _KEEPALIVES.items()
+            }
+            if read_only:
+                server |= {"default_transaction_read_only": "on", "default_transaction_isolation": "repeatable\\ read"}
             arguments = {
                 "connect_timeout": 10,
                 "application_name": "mambo",
-                "keepalives_idle": 10,
-                "keepalives_interval": 5,
-                "keepalives_count": 3,
-                "options": "-c synchronous_commit=on"
-                + (
-                    " -c default_transaction_read_only=on -c default_transaction_isolation=repeatable\\ read"
-                    if read_only
-                    else ""
-                ),
+                # Each end notices when the other is gone: the server then gives the locks back.
+                **{f"keepalives_{key}": value for key, value in _KEEPALIVES.items()},
+                "options": " ".join(f"-c {key}={value}" for key, value in server.items()),
             }
         # hide_parameters: an error's text must not hold numbers. NullPool: a pooled connection would keep a lock.
         engine = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=arguments)
@@ -201,29 +222,51 @@ class Store:
         return engine
 
     def _check_or_create(self, *, create: bool) -> None:
-        with self._engine.connect() as connection:
-            with connection.begin():
-                tables = set(inspect(connection).get_table_names())
-                if "ledger_meta" not in tables:
-                    if self.is_sqlite and tables:
-                        raise StoreError(
-                            "is a SQLite database, but not a ledger",
-                            file=self.name,
-                            fix="Set MAMBO_STORE to another file.",
-                        )
-                    if not create:
-                        raise NoLedgerYet("holds no ledger yet", file=self.name, fix="`mambo send` creates it.")
-                    metadata.create_all(connection)
-                    connection.execute(ledger_meta.insert(), {"key": "schema_version", "value": str(SCHEMA_VERSION)})
-                version = int(
-                    connection.scalar(select(ledger_meta.c.value).where(ledger_meta.c.key == "schema_version")) or 0
-                )
-            if version != SCHEMA_VERSION:
-                raise StoreError(
-                    f"the ledger is of version {version}, this program knows version {SCHEMA_VERSION}",
-                    file=self.name,
-                    fix="Install the version of mambo-pipelines that wrote it, or a newer one.",
-                )
+        # Read-only: a SQLite file of another program keeps its journal mode.
+        with self._read_engine.connect() as connection:
+            version = self._version(connection)
+        if version is None:
+            if not create:
+                raise NoLedgerYet("holds no ledger yet", file=self.name, fix="`mambo send` creates it.")
+            version = self._create()
+        if version != SCHEMA_VERSION:
+            raise StoreError(
+                f"the ledger is of version {version}, this program knows version {SCHEMA_VERSION}",
+                file=self.name,
+                fix="Install the version of mambo-pipelines that wrote it, or a newer one.",
+            )
+
+    def _version(self, connection: Connection) -> int | None:
+        """The schema version of the ledger, or None where there is none yet. Refuses what belongs to others."""
+        tables = set(inspect(connection).get_table_names())
+        if ledger_meta.name in tables:
+            query = select(ledger_meta.c.value).where(ledger_meta.c.key == "schema_version")
+            return int(connection.scalar(query) or 0)
+        if self.is_sqlite and tables:
+            raise StoreError(
+                "is a SQLite database, but not a ledger", file=self.name, fix="Set MAMBO_STORE to another file."
+            )
+        if taken := tables & metadata.tables.keys():
+            raise StoreError(
+                f"holds tables of another program ({', '.join(sorted(taken))})",
+                file=self.name,
+                fix="Create a database for the ledger, and set MAMBO_STORE to it.",
+            )
+        return None
+
+    def _create(self) -> int:
+        with self._engine.begin() as connection:
+            if not self.is_sqlite:
+                # Two first runs at the same time: the second waits, as BEGIN IMMEDIATE makes it in SQLite.
+                connection.execute(select(func.pg_advisory_xact_lock(0)))
+            version = self._version(connection)
+            if version is None:
+                metadata.create_all(connection)
+                if self.is_sqlite:
+                    connection.exec_driver_sql("ANALYZE sqlite_schema")  # makes the table for what follows
+                    connection.exec_driver_sql("INSERT INTO sqlite_stat1 VALUES (?, ?, ?)", list(SQLITE_STATISTICS))
+                connection.execute(ledger_meta.insert(), {"key": "schema_version", "value": str(SCHEMA_VERSION)})
+            return version or SCHEMA_VERSION
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -237,11 +280,11 @@ class Store:
 
 
 def store_name(url: str) -> str:
-    """A store as a screen may show it: a path, or a URL without its password."""
+    """A store as a screen may show it: a path, or a URL without its password and options (one may be a password)."""
     parsed = _parse(url)
-    return (
-        str(parsed.database) if parsed.get_backend_name() == "sqlite" else parsed.render_as_string(hide_password=True)
-    )
+    if parsed.get_backend_name() == "sqlite":
+        return str(parsed.database)
+    return parsed.set(query={}).render_as_string(hide_password=True)
 
 
 def _parse(url: str) -> URL:
@@ -250,7 +293,7 @@ def _parse(url: str) -> URL:
     allowed = "A path, sqlite:///path or postgresql://user:password@host/name is."
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
         raise StoreError("MAMBO_STORE is not a database URL", fix=allowed) from None
     match parsed.get_backend_name():
         case "sqlite":
@@ -278,7 +321,7 @@ def _check_sqlite_place(path: Path, *, create: bool) -> None:
         raise StoreError(
             "the folder of the store does not exist", file=path.parent, fix="Create it, or set MAMBO_STORE."
         )
-    for part in path.resolve().parts:
+    for part in path.resolve().parent.parts:
         if part.lower().startswith(_SYNCED_FOLDERS):
             raise StoreError(f"the store lies in a synced folder ({part})", file=path, fix=local)
     if (kind := file_system_of(path.resolve())) in _NETWORK_FILE_SYSTEMS:
@@ -286,12 +329,7 @@ def _check_sqlite_place(path: Path, *, create: bool) -> None:
     if not path.exists():
         if not create:
             raise NoLedgerYet("there is no ledger yet", file=path, fix="`mambo send` creates it; or set MAMBO_STORE.")
-        try:
-            path.touch(mode=0o600)
-        except OSError as error:
-            raise StoreError(
-                f"the store cannot be created ({error.strerror})", file=path, fix="Set MAMBO_STORE."
-            ) from None
+        path.touch(mode=0o600)
 
 
 def file_system_of(path: Path) -> str:
@@ -310,6 +348,7 @@ def _set_up_sqlite(engine: Engine, *, read_only: bool) -> None:
             connection.execute("PRAGMA journal_mode = WAL")
             # NORMAL may lose the last commits in a power cut, and a lost intent is a duplicate message.
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA fullfsync = ON")  # macOS: its plain fsync stops at the drive's own cache
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
@@ -332,9 +371,9 @@ def _advice(error: DBAPIError) -> str:
     words = str(error.orig).lower()
     if "not a database" in words or "malformed" in words:
         return "The file is damaged or no ledger: restore a backup, or set MAMBO_STORE to another file."
-    if "readonly" in words or "read-only" in words or "permission" in words:
-        return "Make the file and its folder writable for you."
-    if "full" in words:
+    if "readonly" in words or "read-only" in words or "permission" in words or "unable to open" in words:
+        return _WRITABLE
+    if "full" in words or "no space" in words:
         return "Free some space; nothing was lost."
     if "locked" in words:
         return "Another program holds the database; close it and try again."

@@ -176,6 +176,7 @@ attempts = Table(
     Column("balance_after_ugx", BigInteger),
     Column("unsupported_count", BigInteger),
     Column("consistent", Boolean),
+    Column("agrees", Boolean),  # a counted canary receipt, with the estimate
     Column("alarms", Text),
     Column("raw_reply", Text),
     Index("attempts_of_chunk", "campaign_id", "chunk"),
@@ -241,6 +242,17 @@ events = Table(
     Column("kind", Text, nullable=False),
     Column("who", Text, nullable=False),
     Column("detail", Text),
+)
+
+# Without statistics SQLite would find the next planned call, and the people of a call, by walking the primary key past
+# all that is done. These say what is true of any campaign of some size: sqlite_stat1's (table, index, rows and the mean
+# rows for each further column of the index).
+SQLITE_STATISTICS = (
+    ("recipients", "recipients", "1000000 100000 1"),
+    ("recipients", "recipients_of_chunk", "1000000 100000 100 1"),
+    ("chunks", "chunks", "10000 1000 1"),
+    ("chunks", "chunks_by_state", "10000 1000 200 1"),
+    ("chunks", "chunks_by_text", "10000 10"),
 )
 
 

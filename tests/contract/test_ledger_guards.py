@@ -1,0 +1,136 @@
+"""What is asked before an intent is recorded: the window, late opt-outs, and sizes that tell calls apart."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+from sqlalchemy import Connection, insert
+
+from mambo_io.ledger import Ledger
+from mambo_io.model import ChunkState, Outcome
+from mambo_io.planning import write_suppressions
+from mambo_io.sender import Hold
+from mambo_io.store import Store
+from mambo_io.tables import chunks, suppressions
+from mambo_io.window import KAMPALA, Window
+from support.ledgers import (
+    TEXT,
+    Run,
+    good_reply,
+    msisdn,
+    no_answer,
+    plan,
+    rows_of,
+    suppressed,
+)
+
+# --- window ----------------------------------------------------------------------------------------------------------
+
+
+def test_no_call_is_handed_out_outside_the_window(connection: Connection) -> None:
+    run = Run.of(connection, plan(1, 1, 1))
+    run.limit(window=Window.parse("08:00-20:00"))
+    found = {}
+    for time in ("07:59:59.999999", "08:00:00", "19:59:59.999999", "20:00:00"):
+        run.now = datetime.fromisoformat(f"2026-03-02T{time}").replace(tzinfo=KAMPALA)
+        found[time] = run.try_to_claim()
+    assert found == {
+        "07:59:59.999999": (0, Hold.WINDOW),
+        "08:00:00": (1, None),
+        "19:59:59.999999": (1, None),
+        "20:00:00": (0, Hold.WINDOW),
+    }
+
+
+def test_an_answer_is_recorded_when_the_window_has_closed(store: Store, connection: Connection) -> None:
+    run = Run.of(connection, plan(1, 1))
+    call = run.claim_one()
+    run.limit(window=Window.parse("08:00-09:00"))
+    assert run.exchange(run.end(call, good_reply(call))).hold is Hold.WINDOW
+    assert [row["state"] for row in rows_of(store, chunks)] == [ChunkState.ACCEPTED, ChunkState.PLANNED]
+
+
+# --- opt-outs --------------------------------------------------------------------------------------------------------
+
+
+def test_who_opted_out_after_the_plan_is_left_out_of_the_call(store: Store, connection: Connection) -> None:
+    run = Run.of(connection, plan(3, 2, 2, labels=[0, 1, 0]))
+    in_flight, *_ = run.claim()
+    write_suppressions(connection, run.campaign.id, suppressed(1, 4, 6, 7))
+
+    [smaller] = run.claim()
+    assert (smaller.rows, smaller.expected_ugx, smaller.label) == ((5,), 50, None)
+    assert run.try_to_claim(want=2) == (0, None), "nobody is left in the third call"
+    assert run.exchange().hold is Hold.NOTHING_LEFT
+    run.exchange(run.end(in_flight, good_reply(in_flight)), run.end(smaller, good_reply(smaller)), want=0)
+
+    ledger = Ledger(store)
+    people = ledger.results(run.campaign)
+    assert people.select("row", "outcome", "reason", "chunk").rows() == [
+        (1, "accepted", None, 1),  # too late: the call was on its way
+        (2, "accepted", None, 1),
+        (3, "accepted", None, 1),
+        (4, "rejected", "opted_out", None),
+        (5, "accepted", None, 2),
+        (6, "rejected", "opted_out", None),
+        (7, "rejected", "opted_out", None),
+    ]
+    assert people["message"].to_list() == [TEXT] * 7, "what they would have been sent"
+    assert [(row["state"], row["recipients_count"], row["expected_ugx"]) for row in rows_of(store, chunks)] == [
+        (ChunkState.ACCEPTED, 3, 150),
+        (ChunkState.ACCEPTED, 1, 50),
+        (ChunkState.SKIPPED, 0, 0),
+    ]
+    totals = ledger.totals(run.campaign)
+    assert totals.outcomes == {Outcome.REJECTED: 3, Outcome.ACCEPTED: 4}
+    assert (totals.charged_ugx, totals.estimated_ugx, sum(totals.estimates.values())) == (200, 350, 200)
+    assert ledger.rejected(run.campaign) == {"opted_out": 3}
+
+
+def test_a_call_of_which_nobody_is_left_is_passed_over(connection: Connection) -> None:
+    run = Run.of(connection, plan(2, 1, 1, opted_out=[1, 2]))
+    assert [call.chunk for call in run.claim(2)] == [2]
+    assert [call.chunk for call in run.claim(2)] == [3]
+
+
+def test_who_opted_out_of_everything_is_left_out_of_every_campaign(connection: Connection) -> None:
+    run = Run.of(connection, plan(3, opted_out=[2]))
+    with connection.begin():
+        everywhere = {"campaign_id": 0, "since_us": 0, "source": "phone call"}
+        connection.execute(insert(suppressions), [{"msisdn": msisdn(row), **everywhere} for row in (2, 3)])
+    assert run.claim_one().rows == (1,)
+
+
+def test_the_opt_outs_of_one_campaign_are_not_those_of_another(connection: Connection) -> None:
+    Run.of(connection, plan(1, name="other", opted_out=[1]))
+    assert Run.of(connection, plan(1)).claim_one().rows == (1,)
+
+
+# --- sizes that tell calls apart -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("labels", "want", "claimed"),
+    [
+        pytest.param([0, 1, 2, 0, 1, 2], [3], [0, 1, 2], id="in the order of the plan"),
+        pytest.param([0, 1, 2, 0, 1, 2], [2, 1], [0, 1, 2], id="apart from what is in flight"),
+        pytest.param([0, 0, 1, 1, 2], [2], [0, 1], id="apart from each other"),
+        pytest.param([0, 0, 0], [2], [0, 0], id="alike when there is no other"),
+        pytest.param([None, None, 0, 1], [2, 1], [None, 0, 1], id="calls of odd sizes, too"),
+    ],
+)
+def test_calls_that_are_out_together_have_different_sizes_where_they_can(
+    connection: Connection, labels: list[int | None], want: list[int], claimed: list[int | None]
+) -> None:
+    run = Run.of(connection, plan(*[2] * len(labels), labels=labels))
+    assert [call.label for most in want for call in run.claim(most)] == claimed
+
+
+def test_the_size_of_an_unknown_call_is_avoided_also_by_the_next_run(store: Store, connection: Connection) -> None:
+    run = Run.of(connection, plan(*[2] * 6, labels=[0, 0, 1, 0, 1, 0]))
+    run.settle(run.claim_one(), no_answer())
+    answered = run.claim_one()
+    assert answered.label == 1
+    run.settle(answered, good_reply(answered))
+    assert Run(connection, Ledger(store).get("clinic-day")).claim_one().label == 1

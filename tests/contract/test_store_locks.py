@@ -1,0 +1,112 @@
+"""One sender a campaign: the lock is refused to others at once, kept by a stopped process, and lost by a killed one."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from mambo_io.errors import Stopped
+from mambo_io.ledger import Ledger
+from mambo_io.store import Store, StoreBusy
+from support.ledgers import Run, plan
+from support.processes import started
+
+HOLDER = """
+import sys, time
+from mambo_io.store import Store
+with Store(sys.argv[1]) as store, store.writer() as connection, store.lock("clinic-day/1", connection):
+    print("locked", flush=True)
+    time.sleep(600)
+"""
+
+
+def lock_is_free(store: Store, name: str = "clinic-day/1") -> bool:
+    with store.writer() as connection:
+        try:
+            with store.lock(name, connection):
+                return True
+        except StoreBusy:
+            return False
+
+
+def test_a_lock_is_held_once_and_others_beside_it(store: Store) -> None:
+    with store.writer() as connection, store.lock("clinic-day/1", connection):
+        assert not lock_is_free(store)
+        assert lock_is_free(store, "clinic-day/2")
+        assert lock_is_free(store, "flour-day/1")
+        with store.writer() as second, store.lock("flour-day/1", second):
+            assert not lock_is_free(store, "flour-day/1")
+        Run.of(connection, plan(1)).claim_one()
+        assert not lock_is_free(store), "held from the plan to the last call, over any number of commits"
+    assert lock_is_free(store)
+
+
+def test_a_lock_is_given_back_when_the_work_fails(store: Store) -> None:
+    with pytest.raises(ZeroDivisionError), store.writer() as connection, store.lock("clinic-day/1", connection):
+        raise ZeroDivisionError
+    assert lock_is_free(store)
+
+
+def test_who_comes_second_is_told_at_once_and_what_to_do(store: Store) -> None:
+    with store.writer() as connection, store.lock("clinic-day/1", connection):
+        told = r"^another process is sending clinic-day/1 from this store\. Wait until it ends, or stop it\.$"
+        with store.writer() as second, pytest.raises(StoreBusy, match=told), store.lock("clinic-day/1", second):
+            pytest.fail("two senders of one campaign")
+
+
+def test_a_stopped_process_keeps_its_lock_and_a_killed_one_loses_it(store_url: str, tmp_path: Path) -> None:
+    with (
+        Store(store_url, create=True) as store,
+        started(sys.executable, "-c", HOLDER, store_url, cwd=tmp_path) as holder,
+    ):
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "locked\n"
+        assert not lock_is_free(store)
+        holder.send_signal(signal.SIGSTOP)
+        assert not lock_is_free(store), "nobody takes over from a sender that is only frozen"
+        holder.send_signal(signal.SIGCONT)
+        assert not lock_is_free(store)
+        holder.send_signal(signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while not lock_is_free(store):  # PostgreSQL notices a moment later
+            assert time.monotonic() < deadline, "a killed process still holds its lock after a minute"
+            time.sleep(0.01)
+
+
+def test_the_file_of_a_lock_stays(tmp_path: Path) -> None:
+    """Deleting it would let two processes hold locks on two files of one name."""
+    with Store(str(tmp_path / "ledger.db"), create=True) as store:
+        assert lock_is_free(store)
+        [file] = (tmp_path / "ledger.db.locks").iterdir()
+        inode = file.stat().st_ino
+        assert lock_is_free(store)
+        assert [each.stat().st_ino for each in (tmp_path / "ledger.db.locks").iterdir()] == [inode]
+
+
+def test_a_lost_connection_ends_the_run_and_frees_the_lock(postgres_url: str) -> None:
+    """In PostgreSQL the lock lives with the connection that does every write, so neither outlives the other."""
+
+    def send_and_lose_the_connection() -> None:
+        with store.writer() as connection, store.lock("clinic-day/1", connection):
+            run = Run.of(connection, plan(1, 1))
+            run.claim_one()
+            with store.writer() as other, other.begin():
+                other.execute(
+                    text(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    )
+                )
+            run.claim_one()
+
+    with Store(postgres_url, create=True) as store:
+        with pytest.raises(Stopped, match=r"^postgresql\+psycopg://mambo:\*\*\*@.*terminat"):
+            send_and_lose_the_connection()
+        assert lock_is_free(store)
+        with store.writer() as connection:
+            assert Run(connection, Ledger(store).get("clinic-day")).orphans == 1

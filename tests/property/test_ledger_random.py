@@ -1,0 +1,252 @@
+"""The ledger under random plans, replies and restarts, on both stores, against a plain account of what happened."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection
+
+from mambo_io import accounting
+from mambo_io.call_ends import ClaimedCall
+from mambo_io.ledger import US, Ledger, from_us, to_us
+from mambo_io.model import Action, Blame, CallResult, Outcome, Receipt, UnsupportedContact, Verdict
+from mambo_io.planning import write_suppressions
+from mambo_io.sender import Hold
+from mambo_io.store import Store
+from mambo_io.tables import attempts, chunks
+from support.ledgers import NOON, PRICE_UGX, Run, number, plan, rows_of, suppressed
+
+EDITIONS = itertools.count(1)
+NO_REASON = {Outcome.ACCEPTED, Outcome.PLANNED, Outcome.IN_FLIGHT}
+MAY_HAVE_BEEN_SENT = {None, Verdict.ACCEPTED, Verdict.UNKNOWN}
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    with Store(store_url, create=True) as store:
+        yield store
+
+
+@pytest.fixture
+def connection(store: Store) -> Iterator[Connection]:
+    with store.writer() as connection:
+        yield connection
+
+
+@st.composite
+def receipts(draw: st.DrawFn, call: ClaimedCall) -> Receipt:
+    """Any receipt that the reading of replies may hand on: nothing in it has to fit together."""
+    listed = draw(st.lists(st.sampled_from([*call.request.recipients, None]), unique=True, max_size=len(call.rows) + 1))
+    return Receipt(
+        sms_cost_ugx=draw(st.none() | st.integers(0, 3 * call.expected_ugx)),
+        new_balance_ugx=draw(st.none() | st.integers(-100, 10**6)),
+        unsupported=tuple(UnsupportedContact(e164 or "a stranger", e164) for e164 in listed),
+        consistent=draw(st.booleans()),
+    )
+
+
+@st.composite
+def results(draw: st.DrawFn, call: ClaimedCall) -> CallResult:
+    """Whatever may become of a call."""
+    match draw(st.sampled_from(["accepted", "unknown", "refused", "refused for the account", "not sent", "too large"])):
+        case "accepted":
+            return CallResult(Verdict.ACCEPTED, Action.GO_ON, "ok", receipt=draw(receipts(call)))
+        case "unknown":
+            return CallResult(Verdict.UNKNOWN, Action.GO_ON, "no_answer")
+        case "refused":
+            return CallResult(Verdict.REFUSED, Action.GO_ON, "http_400")
+        case "refused for the account":
+            return CallResult(Verdict.REFUSED, Action.STOP, "bad_key", Blame.ACCOUNT)
+        case "not sent":
+            return CallResult(Verdict.NOT_SENT, Action.BACK_OFF, "connect_failed")
+        case _:
+            return CallResult(Verdict.NOT_SENT, Action.SPLIT, "too_large")
+
+
+def new_run(connection: Connection, *sizes: int, rejected: int = 0) -> Run:
+    """An edition and an account of its own for every example, so that none finds what another left."""
+    name = str(next(EDITIONS))
+    return Run.of(connection, plan(*sizes, rejected=rejected, edition=name, account=name))
+
+
+@dataclass
+class Story:
+    """What happened, told without a database: who was in a call that the API may have got, or was refused in one."""
+
+    done: set[int] = field(default_factory=set)
+    opted_out: set[int] = field(default_factory=set)
+    out: list[ClaimedCall] = field(default_factory=list)
+
+    def claimed(self, calls: tuple[ClaimedCall, ...]) -> None:
+        for call in calls:
+            assert len(set(call.rows)) == len(call.rows) > 0
+            assert self.done.isdisjoint(call.rows), "somebody is in a second call without proof about the first"
+            assert self.opted_out.isdisjoint(call.rows), "somebody who opted out is messaged"
+            assert call.request.recipients == tuple(number(row) for row in call.rows)
+            assert call.expected_ugx == PRICE_UGX * len(call.rows)
+            self.done.update(call.rows)
+            self.out.append(call)
+
+    def ended(self, call: ClaimedCall, result: CallResult) -> None:
+        if result.verdict is Verdict.NOT_SENT or result.blame is Blame.ACCOUNT:
+            self.done.difference_update(call.rows)
+
+
+def check(store: Store, run: Run) -> None:
+    """Every rule that holds of a campaign at any moment."""
+    ledger, campaign = Ledger(store), run.campaign
+    people, totals = ledger.results(campaign).to_dicts(), ledger.totals(campaign)
+    tries = rows_of(store, attempts, campaign_id=campaign.id)
+    calls = {row["chunk"]: row for row in rows_of(store, chunks, campaign_id=campaign.id)}
+
+    assert [person["row"] for person in people] == list(range(1, campaign.rows + 1))
+    for person in people:
+        assert (person["reason"] is None) == (Outcome(person["outcome"]) in NO_REASON)
+
+    alive = Counter(attempt["chunk"] for attempt in tries if attempt["verdict"] in MAY_HAVE_BEEN_SENT)
+    assert max(alive.values(), default=0) <= 1, "two attempts of a call of which neither is known to have failed"
+    for attempt in tries:
+        is_open = attempt["verdict"] in MAY_HAVE_BEEN_SENT and attempt["charged_ugx"] is None
+        assert attempt["exposed_ugx"] == (attempt["expected_ugx"] if is_open else None)
+        charges = [person["charged_ugx"] for person in people if person["attempt"] == attempt["id"]]
+        if attempt["charged_ugx"] is None:
+            assert set(charges) <= {None}
+        else:
+            assert sum(charges) == attempt["charged_ugx"]
+
+    inside = Counter(person["chunk"] for person in people if person["chunk"] is not None)
+    assert {chunk: calls[chunk]["recipients_count"] for chunk in inside} == inside
+    assert all(call["state"] in ("split", "skipped") for chunk, call in calls.items() if chunk not in inside)
+
+    assert totals.rows == len(people)
+    assert totals.outcomes == Counter(person["outcome"] for person in people)
+    assert totals.charged_ugx == sum(person["charged_ugx"] or 0 for person in people)
+    assert totals.exposed_ugx == sum(attempt["exposed_ugx"] or 0 for attempt in tries)
+    assert totals.calls == Counter(call["state"] for call in calls.values())
+    open_outcomes = {Outcome.PLANNED, Outcome.IN_FLIGHT, Outcome.UNKNOWN}
+    assert totals.left == sum(person["outcome"] in open_outcomes for person in people)
+
+
+def test_nobody_is_messaged_twice_or_lost_whatever_happens(store: Store, connection: Connection) -> None:
+    @settings(max_examples=20)
+    @given(
+        sizes=st.lists(st.integers(1, 4), min_size=1, max_size=4),
+        rejected=st.integers(0, 2),
+        steps=st.lists(st.sampled_from(["claim", "claim", "settle", "settle", "restart", "opt out"]), max_size=14),
+        data=st.data(),
+    )
+    def campaign(sizes: list[int], rejected: int, steps: list[str], data: st.DataObject) -> None:
+        run = new_run(connection, *sizes, rejected=rejected)
+        story = Story()
+        for step in steps:
+            match step:
+                case "claim":
+                    story.claimed(run.claim(data.draw(st.integers(1, 3), label="want")))
+                case "settle" if story.out:
+                    call = story.out.pop(data.draw(st.integers(0, len(story.out) - 1), label="which"))
+                    result = data.draw(results(call), label="result")
+                    story.ended(call, result)
+                    story.claimed(run.exchange(run.end(call, result), want=data.draw(st.integers(0, 1))).calls)
+                case "restart":
+                    in_flight, story.out = len(story.out), []
+                    run = Run(connection, Ledger(store).get("clinic-day", run.campaign.edition))
+                    assert run.orphans == in_flight
+                case "opt out":
+                    row = data.draw(st.integers(1, sum(sizes)), label="row")
+                    story.opted_out.add(row)
+                    write_suppressions(connection, run.campaign.id, suppressed(row))
+                case _:
+                    pass  # nothing is out that could be settled
+        check(store, run)
+
+        # And to the end, with all the money there is: everybody who is left is messaged.
+        accounting.record_reading(connection, run.campaign.account, 10**9, who="tester", now=NOON)
+        hold = None
+        while hold is None:
+            exchange = run.exchange(want=3)
+            story.claimed(exchange.calls)
+            hold = exchange.hold
+        assert hold is Hold.NOTHING_LEFT
+        assert story.done | story.opted_out == set(range(1, sum(sizes) + 1))
+        check(store, run)
+
+    campaign()
+
+
+def test_the_charges_of_a_calls_people_add_up_to_what_it_was_charged(store: Store, connection: Connection) -> None:
+    @settings(max_examples=15)
+    @given(sizes=st.lists(st.integers(1, 7), min_size=1, max_size=8), data=st.data())
+    def campaign(sizes: list[int], data: st.DataObject) -> None:
+        run = new_run(connection, *sizes)
+        calls = run.claim(len(sizes))
+        receipts_of = [data.draw(receipts(call)) for call in calls]
+        ends = [
+            run.end(call, CallResult(Verdict.ACCEPTED, Action.GO_ON, "ok", receipt=receipt))
+            for call, receipt in zip(calls, receipts_of, strict=True)
+        ]
+        run.exchange(*ends, want=0)
+        check(store, run)
+
+        people = Ledger(store).results(run.campaign)
+        for call, receipt in zip(calls, receipts_of, strict=True):
+            mine = people.filter(chunk=call.chunk)
+            if receipt.sms_cost_ugx is None:
+                assert mine["charged_ugx"].null_count() == mine.height
+                continue
+            unsupported = {contact.e164 for contact in receipt.unsupported} - {None}
+            reached = mine.filter(~mine["e164"].is_in(list(unsupported)))
+            paying = reached if reached.height else mine
+            shares = paying.sort("row")["charged_ugx"].to_list()
+            assert shares == sorted(shares, reverse=True), "the remainder stands on the lowest rows"
+            assert shares[0] - shares[-1] <= 1
+            assert sum(shares) == receipt.sms_cost_ugx
+
+    campaign()
+
+
+def test_the_rate_of_an_account_holds_over_any_time(connection: Connection) -> None:
+    """At most one call more than the rate allows: the one that makes a late wake-up good."""
+
+    @settings(max_examples=12)
+    @given(
+        per_second=st.sampled_from([0.5, 1.0, 3.0, 7.0]),
+        moments=st.lists(
+            st.tuples(st.integers(0, 3 * US), st.integers(0, 1), st.integers(1, 4)), min_size=1, max_size=8
+        ),
+    )
+    def account(per_second: float, moments: list[tuple[int, int, int]]) -> None:
+        edition = str(next(EDITIONS))
+        runs = [Run.of(connection, plan(*[1] * 32, name=name, edition=edition, account=edition)) for name in ("a", "b")]
+        interval, called_at_us = round(US / per_second), list[int]()
+        now = NOON
+        for pause_us, which, want in moments:
+            now += timedelta(microseconds=pause_us)
+            run = runs[which]
+            run.now = now
+            run.limit(calls_per_second=per_second)
+            exchange = run.exchange(want=want)
+            called_at_us += [to_us(now)] * len(exchange.calls)
+            if exchange.hold is Hold.RATE:
+                assert exchange.retry_at_us is not None
+                assert to_us(now) < exchange.retry_at_us <= to_us(now) + interval
+                now = from_us(exchange.retry_at_us)
+                run.now = now
+                [_] = run.claim()
+                called_at_us.append(to_us(now))
+        for first, last in itertools.combinations(range(len(called_at_us)), 2):
+            calls = last - first + 1
+            assert calls - 2 <= (called_at_us[last] - called_at_us[first]) / interval
+
+    account()
+
+
+@given(st.integers(0, to_us(datetime(2200, 1, 1, tzinfo=UTC))))
+def test_a_time_comes_back_to_the_microsecond(at_us: int) -> None:
+    assert to_us(from_us(at_us)) == at_us
