@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
+import polars as pl
+
 from mambo_io.datasets import read_dataset
 from mambo_io.errors import InputError
-from pipelines.campaign import CAMPAIGN_NAME
+from pipelines.campaign import check_campaign_name
 from pipelines.numbers import find_phone_column
 
 
-def campaign_file_for(name: str, spreadsheet: Path, target: Path) -> str:
-    """The text of `target`, a campaign `name` over `spreadsheet`. Raises `InputError` for what cannot be read."""
-    if not CAMPAIGN_NAME.fullmatch(name):
-        raise InputError(
-            "is not a campaign name", value=name, fix="Use a to z, 0 to 9 and dashes, 63 at most: clinic-day."
-        )
-    dataset = read_dataset(spreadsheet)
-    phone = find_phone_column(dataset.frame, spreadsheet)
-    columns = [column for column in dataset.frame.columns if column not in ("row", "reject_reason")]
-    others = [column for column in columns if column != phone]
-    path = Path(os.path.relpath(spreadsheet.absolute(), target.absolute().parent)).as_posix()
-    example = f", for example {{{others[0]}}} or {{{others[0]}|friend}}" if others else ""
-    return f"""# A campaign for `mambo estimate {target.name}` and `mambo send {target.name}`.
+def campaign_file_for(
+    name: str,
+    spreadsheet: Path,
+    target: Path,
+    *,
+    phone: str | None = None,
+    sheet: str | None = None,
+    header_row: int = 1,
+) -> str:
+    """The text of `target`, a campaign `name` over `spreadsheet`; `phone` is None where it is plain which column it is.
+
+    Raises `InputError` for a name that no campaign has and a spreadsheet that cannot be read or understood.
+    """
+    check_campaign_name(name)
+    dataset = read_dataset(spreadsheet, sheet=sheet, header_row=header_row)
+    people = dataset.frame.drop("row", "reject_reason")
+    if phone is None:
+        phone = _phone_column(people, spreadsheet)
+    elif phone not in people.columns:
+        fix = f"Its columns: {', '.join(people.columns)}."
+        raise InputError(f"is no column of {spreadsheet}", key="--phone", value=phone, fix=fix)
+    others = [column for column in people.columns if column != phone]
+    fields = [column for column in others if not set(column) & set("{}|")]
+    example = f", for example {{{fields[0]}}} or {{{fields[0]}|friend}}" if fields else ""
+    where = [("path", _relative(spreadsheet, target)), ("phone", phone), ("sheet", sheet), ("header_row", header_row)]
+    recipients = "\n".join(f"{key} = {_toml(value)}" for key, value in where if value not in (None, 1))
+    return f"""\
+# A campaign for `mambo estimate {target.name}` and `mambo send {target.name}`.
 name = {_toml(name)}
 
 # Who it comes from: 1 to 11 characters, as registered.
@@ -32,16 +50,16 @@ sender_id = "MamboSMS"
 # non_customised: from a random number. info: with a prefix. customised: from your sender ID (MTN, Airtel, UTL).
 category = "customised"
 
-# A column in braces is filled in for each person{example}; what stands after | is for empty cells.
+# A column in braces is filled in for each person{_in_one_line(example)}.
+# What stands after | is for empty cells; without it, who has an empty cell is left out.
 message = "Write your message here."
 
 # Take this line out to send to real people; until then only a sandbox is allowed.
 sandbox_only = true
 
 [recipients]
-# {dataset.frame.height:,} rows. Columns: {", ".join(columns)}
-path = {_toml(path)}
-phone = {_toml(phone)}
+# {dataset.frame.height:,} rows. Columns: {_in_one_line(", ".join(people.columns))}
+{recipients}
 # Columns that the results keep, to group and to look up by:
 keep = [{", ".join(_toml(column) for column in others[:1])}]
 
@@ -56,5 +74,28 @@ window = "08:00-20:00"
 """
 
 
-def _toml(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _phone_column(people: pl.DataFrame, spreadsheet: Path) -> str:
+    try:
+        return find_phone_column(people, spreadsheet)
+    except InputError:
+        raise InputError(
+            "it is not plain which column holds the telephone numbers",
+            file=spreadsheet,
+            fix=f'Say which: --phone "…", one of: {", ".join(people.columns)}.',
+        ) from None
+
+
+def _relative(spreadsheet: Path, target: Path) -> str:
+    try:
+        return Path(os.path.relpath(spreadsheet.absolute(), target.absolute().parent)).as_posix()
+    except ValueError:  # on another drive of Windows
+        return spreadsheet.absolute().as_posix()
+
+
+def _toml(value: str | int | None) -> str:
+    """A value as TOML writes it: as JSON does, but for one control character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _in_one_line(text: str) -> str:
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())

@@ -57,6 +57,7 @@ class Estimate:
     starts_at: datetime
     ends_at: datetime
     window: str
+    ends_in_window: bool  # before the window closes for the first time
     balance_ugx: int | None
     balance_at: datetime | None
     samples: tuple[Sample, ...]
@@ -77,6 +78,7 @@ def make_estimate(prepared: Prepared, *, account: str, ledger: Ledger | None) ->
     now = datetime.now(KAMPALA)
     duration_s = _duration_s(calls.height, campaign.sending.calls_per_second, campaign.sending.concurrency)
     starts_at = window.next_opening(now) if window is not None else now
+    ends_at = window.end_of(now, duration_s) if window is not None else now + timedelta(seconds=duration_s)
     return Estimate(
         name=campaign.name,
         edition=prepared.edition,
@@ -95,13 +97,14 @@ def make_estimate(prepared: Prepared, *, account: str, ledger: Ledger | None) ->
         max_cost_ugx=campaign.sending.max_cost_ugx,
         duration_s=duration_s,
         starts_at=starts_at,
-        ends_at=window.end_of(now, duration_s) if window is not None else now + timedelta(seconds=duration_s),
+        ends_at=ends_at,
         window=campaign.sending.window,
+        ends_in_window=window is None or ends_at.date() == starts_at.date(),
         balance_ugx=balance[0] if balance else None,
         balance_at=balance[1].astimezone(KAMPALA) if balance else None,
         samples=tuple(_samples(sendable)),
         notes=(*prepared.loaded.dataset.notes, *prepared.priced.notes),
-        warnings=tuple(_warnings(prepared, sendable, cost, balance)),
+        warnings=(*_begun(prepared, ledger), *_warnings(prepared, sendable, cost, balance)),
         obstacles=tuple(_obstacles(prepared, sendable.height, cost)),
         plan_digest=prepared.plan_digest,
     )
@@ -137,9 +140,18 @@ def _obstacles(prepared: Prepared, sendable: int, cost: int) -> Iterator[str]:
     yield from prepared.loaded.obstacles
     budget, most = campaign.sending.max_cost_ugx, campaign.max_recipients
     if budget is not None and cost > budget:
-        yield f"It would cost UGX {cost:,}; [sending] max_cost_ugx allows {budget:,}."
+        yield f"sending would cost UGX {cost:,}, and [sending] max_cost_ugx is {budget:,}. Raise it, or send less."
     if most is not None and sendable > most:
-        yield f"It would go to {sendable:,} people; max_recipients allows {most:,}."
+        yield f"it would go to {sendable:,} people, and max_recipients is {most:,}. Raise it, or shorten the list."
+
+
+def _begun(prepared: Prepared, ledger: Ledger | None) -> Iterator[str]:
+    row = ledger.find(prepared.campaign.name, prepared.edition) if ledger is not None else None
+    if row is not None and row.begun:
+        yield (
+            f"Edition {row.edition} has begun ({row.state}), so sending it goes on with what is left of it, whatever "
+            "stands here. Name a new --edition to see what that would do."
+        )
 
 
 def _warnings(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import shlex
 import threading
 import uuid
 from collections.abc import Callable, Coroutine
@@ -15,18 +16,18 @@ from sqlalchemy import Connection
 
 from mambo_io import accounting
 from mambo_io.client import AsyncMamboClient, MamboClient
-from mambo_io.errors import InputError, SettingsError
+from mambo_io.errors import InputError, SettingsError, StoreError
 from mambo_io.ledger import CampaignRow, Ledger
-from mambo_io.model import Balance, CampaignState, ChunkState
+from mambo_io.model import Balance, CampaignState, ChunkState, Outcome
 from mambo_io.planning import write_plan, write_suppressions
 from mambo_io.replies import BalanceRefused
 from mambo_io.sender import Limits, Sender
 from mambo_io.settings import MamboSettings, default_store
-from mambo_io.store import Store
-from mambo_io.window import Window
-from pipelines.campaign import Campaign
+from mambo_io.store import NoLedgerYet, Store
+from mambo_io.window import KAMPALA, Window
+from pipelines.campaign import Campaign, check_edition
 from pipelines.prepare import Prepared, file_digest, prepare, read_suppressions
-from pipelines.sending import Patience, Progress, RunEnd, SendLoop
+from pipelines.sending import Patience, Progress, RunEnd, SendLoop, StopReason
 from pipelines.summary import UNKNOWN_CALLS, CampaignSummary, summarize
 
 T = TypeVar("T")
@@ -35,17 +36,36 @@ DEFAULT_EDITION = "1"
 
 
 def open_store(settings: MamboSettings, *, create: bool = False) -> Store:
-    """The ledger's store that the settings name; with `create` the default file's folder is made, too."""
+    """The ledger's store that the settings name; with `create` the default file's folder is made, too.
+
+    Raises `NoLedgerYet` when there is none and it is not to be made, `StoreError` for one that cannot be used.
+    """
     url = settings.store.get_secret_value()
-    if create and url == default_store():
-        Path(url).parent.mkdir(parents=True, exist_ok=True)
+    if url == default_store():
+        folder = Path(url).parent
+        if create:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                fix = "Set MAMBO_STORE to a file that you may write."
+                raise StoreError(f"cannot be created ({error.strerror})", file=folder, fix=fix) from None
+        elif not folder.is_dir():  # this user has never sent anything
+            raise NoLedgerYet("there is no ledger yet", file=url, fix="`mambo send` creates it; or set MAMBO_STORE.")
     return Store(url, create=create)
 
 
 def open_ledger(settings: MamboSettings) -> Ledger | None:
     """The ledger for reading, or None when nothing was ever sent from this store."""
-    store = Store.if_present(settings.store.get_secret_value())
-    return Ledger(store) if store is not None else None
+    try:
+        return Ledger(open_store(settings))
+    except NoLedgerYet:
+        return None
+
+
+def send_command(file: Path, edition: str, *, direct: bool = False) -> str:
+    """What to type to send this edition of the campaign, or to go on with it."""
+    edition_option = ["--edition", edition] if edition != DEFAULT_EDITION else []
+    return shlex.join(["mambo", "send", str(file), *edition_option, *(["--direct"] if direct else [])])
 
 
 def check_target(campaign: Campaign, settings: MamboSettings) -> None:
@@ -64,8 +84,10 @@ def begun_edition(
 ) -> CampaignRow | None:
     """The edition if it has begun: its content is frozen then, and the recipients file is not read again.
 
-    Raises `InputError` that says what changed since, or that it belongs to another account or host.
+    Raises `InputError` that says what changed since, or that it belongs to another account or host, or that no edition
+    can have such a name.
     """
+    check_edition(edition)
     row = ledger.find(campaign.name, edition) if ledger is not None else None
     if row is None or not row.begun:
         return None
@@ -117,11 +139,12 @@ def send_edition(
                 return summarize(ledger, row, command=command)
             else:
                 write_suppressions(connection, row.id, read_suppressions(campaign)[0])
-            _send(connection, row, campaign, settings, accept_canary, on_progress)
+            _send(ledger, connection, row, campaign, settings, accept_canary, on_progress)
             return summarize(ledger, ledger.get(campaign.name, edition), command=command)
 
 
 def _send(
+    ledger: Ledger,
     connection: Connection,
     row: CampaignRow,
     campaign: Campaign,
@@ -157,11 +180,35 @@ def _send(
     end = _run(run())
     calls, now = sender.calls_by_state(), datetime.now(UTC)
     if calls.get(ChunkState.PLANNED) or calls.get(ChunkState.IN_FLIGHT):
-        sender.finish(CampaignState.PAUSED, end.reason, now, detail=end.detail)
+        sender.finish(
+            CampaignState.PAUSED, end.reason, now, detail=end.detail or _detail(end.reason, ledger, row, limits)
+        )
     elif calls.get(ChunkState.UNKNOWN):
         sender.finish(CampaignState.PAUSED, UNKNOWN_CALLS, now, detail=end.detail)
     else:
         sender.finish(CampaignState.COMPLETE, None, now)
+
+
+def _detail(reason: StopReason, ledger: Ledger, row: CampaignRow, limits: Limits) -> str | None:
+    """The figures behind a stop that no call told the reason of."""
+    match reason:
+        case StopReason.OUTSIDE_WINDOW:
+            assert limits.window is not None
+            opens = limits.window.next_opening(datetime.now(KAMPALA))
+            return f"it is {limits.window} in Kampala, and opens on {opens:%Y-%m-%d} at {opens:%H:%M}"
+        case StopReason.BUDGET:
+            return f"max_cost_ugx is {limits.max_cost_ugx:,}"
+        case StopReason.BALANCE:
+            known = ledger.last_balance(row.account)
+            return f"UGX {known[0]:,}" if known is not None else None
+        case StopReason.CANARY:
+            totals = ledger.totals(row)
+            if not totals.outcomes.get(Outcome.ACCEPTED):
+                return "nobody in it was counted"
+            expected_ugx = totals.estimates[ChunkState.ACCEPTED] - totals.unsupported_estimate_ugx
+            return f"estimated UGX {expected_ugx:,}, charged UGX {totals.charged_ugx:,}"
+        case _:
+            return None
 
 
 def _check_unchanged(row: CampaignRow, campaign: Campaign) -> None:

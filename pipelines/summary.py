@@ -36,7 +36,7 @@ class CampaignSummary:
     estimated_ugx: int
     charged_ugx: int
     differences: dict[str, int]  # estimated less charged, by cause
-    unknown_calls: tuple[str, ...]
+    unknown_calls: tuple[UnknownCall, ...]
     next_command: str | None
     sending_seconds: float
 
@@ -82,7 +82,7 @@ def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str) -> Campaig
         estimated_ugx=totals.estimated_ugx,
         charged_ugx=totals.charged_ugx,
         differences=differences,
-        unknown_calls=tuple(call.name for call in unknown),
+        unknown_calls=tuple(unknown),
         next_command=_next_command(campaign, unknown, totals.outcomes.get(Outcome.PLANNED, 0), command),
         sending_seconds=ledger.last_run_seconds(campaign),
     )
@@ -95,14 +95,14 @@ def _next_command(campaign: CampaignRow, unknown: list[UnknownCall], planned: in
         case _ if campaign.stop_reason == StopReason.CANARY:
             return f"{command} --accept-canary"
         case _ if unknown and not planned:
-            return f"mambo status {campaign.name}"
+            return f"mambo status {campaign.name} --edition {campaign.edition}"
         case _:
             return command
 
 
 def stop_text(reason: str | None, detail: str | None = None) -> str:
     """Why a run stopped, in words for a person."""
-    words = _STOPS.get(reason or "", reason or "nothing is left to do")
+    words = _STOPS.get(reason or "", reason or "not stopped")
     return f"{words} ({detail})" if detail else words
 
 
@@ -110,9 +110,9 @@ _STOPS: dict[str, str] = {
     StopReason.NOTHING_LEFT: "nothing is left to do",
     UNKNOWN_CALLS: "everything was sent, but the fate of some calls is unknown; they are not repeated",
     StopReason.OUTSIDE_WINDOW: "outside the sending window",
-    StopReason.BUDGET: "the next call would go over max_cost_ugx",
-    StopReason.BALANCE: "the account's balance does not cover the next call",
-    StopReason.CANARY: "the first receipt does not agree with the estimate",
+    StopReason.BUDGET: "the next call would go over the budget; raise it to go on",
+    StopReason.BALANCE: "the account's balance does not cover the next call; top it up to go on",
+    StopReason.CANARY: "the first receipt does not agree with the estimate; accept it to go on",
     StopReason.PAUSED: "paused",
     StopReason.CANCELLED: "cancelled",
     StopReason.SIGNAL: "stopped by you; calls in flight were waited for",
@@ -120,6 +120,6 @@ _STOPS: dict[str, str] = {
     StopReason.RATE_LIMITED: "the API asks for a longer pause",
     StopReason.UNKNOWN_IN_A_ROW: "several calls in a row got no clear answer",
     StopReason.REFUSED_IN_A_ROW: "the API refused several calls in a row",
-    StopReason.ACCOUNT: "the API refuses the account or its key",
+    StopReason.ACCOUNT: "the API refuses the account or its key; set that right to go on",
     StopReason.API: "the API answered in a way that needs a person",
 }

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
+import os
 import sys
 import traceback
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter, UnknownCommandError, UnusedCliTokensError
 
 from mambo_io.errors import MamboError
 from mambo_io.masking import mask_text
 from pipelines import __version__
 
-app = App(
-    name="mambo",
-    help="Bulk SMS in Uganda: who will get what and for how much, who got it, what it cost, what happened to the rest.",
-    help_epilogue=(
-        "Start with `mambo demo`, which needs no key and sends nothing to anybody. Then `mambo new`, `mambo estimate`, "
-        "`mambo send`.\n\n"
-        "Exit codes: 0 nothing left to do; 1 a defect of ours; 2 wrong input or settings, nothing changed; "
-        "3 stopped with work or unknown calls left, the same command goes on; 4 declined."
-    ),
-    version=__version__,
-    help_format="plaintext",
-)
-
+# What stands in the list of commands: the first line of each command's own help.
 _COMMANDS = {
     "demo": ("pipelines.cli.servers:demo", "Send the example campaign to a sandbox on this machine."),
     "new": ("pipelines.cli.campaigns:new", "Write a campaign file for a spreadsheet."),
@@ -39,8 +29,16 @@ _COMMANDS = {
     "up": ("pipelines.cli.servers:up", "Run a Prefect server with its pages; `send` uses it while it runs."),
     "store": ("pipelines.cli.records:store", "Look at the ledger's store, or back it up."),
 }
-for _name, (_path, _help) in _COMMANDS.items():
-    app.command(_path, name=_name, help=_help)
+
+_HELP = "Bulk SMS in Uganda: who will get what and for how much, who got it, what it cost, what happened to the rest."
+_START = (
+    "Start with `mambo demo`, which needs no key and sends nothing to anybody. Then `mambo new`, `mambo estimate`, "
+    "`mambo send`; `mambo COMMAND --help` explains each.\n\n"
+)
+_EXIT_CODES = (
+    "Exit codes: 0 nothing left to do; 1 a defect of ours; 2 wrong input or settings, nothing changed; "
+    "3 stopped with work or unknown calls left, the same command goes on; 4 declined."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -53,24 +51,63 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """The exit code of `mambo` with these arguments; everything that went wrong is told on standard error."""
+    command = arguments[0] if arguments and arguments[0] in _COMMANDS else None
     try:
-        code = app(list(arguments), exit_on_error=False, print_error=True, result_action="return_value")
-    except CycloptsError:
+        app = _app(command)
+        code = app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()  # here a closed pipe can still be told from a defect
+    except CycloptsError as error:
+        _complain(f"{_usage_problem(error)} `{' '.join(filter(None, ['mambo', command]))} --help` explains it.")
         return 2
     except MamboError as error:
-        print(f"mambo: {error.message}", file=sys.stderr)
+        _complain(error.message)
         return error.exit_code
     except KeyboardInterrupt:
-        print("mambo: stopped.", file=sys.stderr)
+        _complain("stopped by you; the same command starts it again.")
         return 3
-    except BrokenPipeError:
-        sys.stdout = None  # whoever read us has gone; nothing more can be said there
-        return 0
+    except (BrokenPipeError, SystemExit):
+        # Whoever read us, `head` perhaps, has enough (rich says that by SystemExit). What is left in the buffer goes
+        # nowhere, without a word; and what was to be sent was perhaps not sent.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 3
     except Exception:  # noqa: BLE001 - the last line of defence: a defect of ours, told without numbers
         print(mask_text(traceback.format_exc()), file=sys.stderr, end="")
-        print(
-            "mambo: this is a defect of mambo-pipelines, not of yours. Nothing was lost; please report it.",
-            file=sys.stderr,
+        _complain(
+            "this is a defect of mambo-pipelines, not of yours. `mambo status` shows what was sent; please report it."
         )
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _app(command: str | None) -> App:
+    """The application; `command`, which is about to run, is described by its own docstring."""
+    app = App(
+        name="mambo",
+        help=_HELP,
+        help_epilogue=_EXIT_CODES if command else _START + _EXIT_CODES,
+        version=__version__,
+        help_format="markdown",
+        default_parameter=Parameter(negative=(), show_default=lambda value: value or None),
+    )
+    for place, (name, (path, summary)) in enumerate(_COMMANDS.items()):
+        app.command(path, name=name, help=None if name == command else summary, sort_key=place)
+    return app
+
+
+def _usage_problem(error: CycloptsError) -> str:
+    """Wrong options and commands, in one line without numbers."""
+    match error:
+        case UnknownCommandError(unused_tokens=[given, *_], app=App() as app):
+            known = [name for name in app if not name.startswith("-")]
+            near = difflib.get_close_matches(given, known)
+            told = f"Did you mean {' or '.join(near)}?" if near else f"The commands are {', '.join(known)}."
+            problem = f"there is no command {given}. {told}"
+        case UnusedCliTokensError(unused_tokens=[*unused]):
+            problem = f"{' '.join(unused)} is more than is asked for."
+        case _:
+            problem = str(error)
+    return mask_text(" ".join(problem.split()))
+
+
+def _complain(problem: str) -> None:
+    print(f"mambo: {problem}", file=sys.stderr)

@@ -7,18 +7,26 @@ import sys
 from pathlib import Path
 
 from mambo_io.errors import Declined, InputError
+from mambo_io.ledger import Ledger
+from mambo_io.model import CampaignState, ChunkState, Outcome
 from mambo_io.settings import MamboSettings, load_settings
 from mambo_io.store import store_name
-from pipelines.campaign import Campaign, load_campaign
+from pipelines.campaign import Campaign, check_edition, load_campaign
 from pipelines.cli import screens
 from pipelines.estimate import Estimate, make_estimate
 from pipelines.prepare import Prepared, prepare
-from pipelines.runs import DEFAULT_EDITION, begun_edition, check_target, open_ledger, send_edition
-from pipelines.summary import CampaignSummary
+from pipelines.runs import DEFAULT_EDITION, begun_edition, check_target, open_ledger, send_command, send_edition
+from pipelines.summary import CampaignSummary, summarize
 
 
-def new(name: str, file: Path, /) -> int:
-    """Write NAME.toml, a commented campaign file for the spreadsheet FILE, with the columns found in it.
+def new(name: str, file: Path, /, *, phone: str | None = None, sheet: str | None = None, header_row: int = 1) -> int:
+    """Write a campaign file for a spreadsheet.
+
+    It is NAME.toml in the current folder, with the columns that were found and a comment for each key that matters.
+    For example:
+
+        mambo new clinic-day people.xlsx
+        mambo new clinic-day people.xlsx --sheet Clients --phone Mobile
 
     Parameters
     ----------
@@ -26,17 +34,25 @@ def new(name: str, file: Path, /) -> int:
         The campaign's name: a to z, 0 to 9 and dashes.
     file
         The spreadsheet: CSV, TSV, Parquet or XLSX.
+    phone
+        The column with the numbers, where it is not plain.
+    sheet
+        The sheet, where several are filled.
+    header_row
+        The row with the column names, where something stands above it.
     """
     from pipelines.campaign_file import campaign_file_for
 
     target = Path(f"{name}.toml")
-    text = campaign_file_for(name, file, target)
+    text = campaign_file_for(name, file, target, phone=phone, sheet=sheet, header_row=header_row)
     try:
         with target.open("x", encoding="utf-8") as written:
             written.write(text)
     except FileExistsError:
         raise InputError("exists already", file=target, fix="Choose another name, or edit that file.") from None
-    screens.out.print(f"{target} is written. Put in your message, then: [bold]mambo estimate {target}[/bold]")
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", file=target) from None
+    screens.say(f"{target} is written. Put in your message, then:", command=f"mambo estimate {target}")
     return 0
 
 
@@ -49,7 +65,13 @@ def estimate(
     allow_repeat: bool = False,
     json: bool = False,
 ) -> int:
-    """Show what sending a campaign would do and cost. Offline: nothing is written, nothing is sent.
+    """Show what sending a campaign would do; nothing is sent.
+
+    Who would get what, for how much, how long it takes, and who is turned away and why. Offline; no file is written
+    but the one that `--rejected` names. For example:
+
+        mambo estimate clinic-day.toml
+        mambo estimate clinic-day.toml --rejected rejected.xlsx
 
     Parameters
     ----------
@@ -58,20 +80,21 @@ def estimate(
     edition
         Which sending of it.
     rejected
-        Write the rejected rows with their reasons to this file (.csv, .parquet or .xlsx).
+        Write the rejected rows with their reasons to this file (.csv, .parquet or .xlsx). It holds full numbers.
     allow_repeat
         Also those who were sent the same text lately.
     json
         One line for a program.
     """
     campaign, settings = load_campaign(file), load_settings()
-    prepared, summed = _estimate(campaign, settings, edition, allow_repeat)
-    if json:
-        screens.print_json(screens.as_json(summed))
-    else:
-        screens.show_estimate(summed)
+    check_edition(edition)
+    prepared, summed = _estimate(campaign, settings, edition, allow_repeat, open_ledger(settings))
     if rejected is not None:
         _write_rejected(prepared, rejected)
+    if json:
+        screens.print_json(summed)
+    else:
+        screens.show_estimate(summed)
     return 0
 
 
@@ -86,10 +109,14 @@ def send(
     allow_repeat: bool = False,
     accept_canary: bool = False,
 ) -> int:
-    """Send a campaign: plan, show the estimate, ask, send, sum up.
+    """Send a campaign, or go on where it stopped.
 
-    The same campaign and edition goes on where it stopped and never sends anything twice; when it is complete, nothing
-    is sent. Ctrl-C once stops after the calls in flight.
+    It shows the estimate, asks, sends, and sums up. The same campaign and edition goes on where it stopped and never
+    sends anything twice; when it is complete, nothing is sent. One Ctrl-C stops it after the calls in flight. For
+    example:
+
+        mambo send clinic-day.toml
+        mambo send clinic-day.toml --edition 2 --yes
 
     Parameters
     ----------
@@ -110,25 +137,34 @@ def send(
     """
     campaign, settings = load_campaign(file), load_settings()
     check_target(campaign, settings)
-    command = f"mambo send {shlex.quote(str(file))}" + (
-        f" --edition {shlex.quote(edition)}" if edition != DEFAULT_EDITION else ""
-    )
+    command = send_command(file, edition, direct=direct)
     ledger = open_ledger(settings)
     begun = begun_edition(ledger, campaign, edition, settings)
     prepared: Prepared | None = None
     approved: str | None = None
+    if begun is not None:
+        assert ledger is not None  # it stands there
+        if begun.state in (CampaignState.COMPLETE, CampaignState.CANCELLED):
+            return _tell_again(summarize(ledger, begun, command=command), file, json=json)
+        totals = ledger.totals(begun)
+        people, left_ugx = totals.outcomes.get(Outcome.PLANNED, 0), totals.estimates.get(ChunkState.PLANNED, 0)
+        yes = yes or not people
+        question = f"Go on with {begun.label}, {screens.people(people)} left for UGX {left_ugx:,}?"
+    if not yes:
+        _check_somebody_is_there()
     if begun is None:
-        prepared, summed = _estimate(campaign, settings, edition, allow_repeat)
+        prepared, summed = _estimate(campaign, settings, edition, allow_repeat, ledger)
         if not json:
             screens.show_estimate(summed)
         if summed.obstacles:
             raise InputError(summed.obstacles[0], file=file)
         approved = summed.plan_digest
-        question = f"Send to {summed.sendable:,} people for UGX {summed.estimated_ugx:,}?"
-    else:
-        question = f"Go on with {begun.label}?"
-    if begun is None or begun.state != "complete":
-        _ask(campaign, settings, question, yes=yes, quiet=json)
+        question = f"Send to {screens.people(summed.sendable)} for UGX {summed.estimated_ugx:,}?"
+    if not json:
+        store = store_name(settings.store.get_secret_value())
+        screens.say(f"Host {settings.host}, account {settings.account}, store {store}")
+    if not yes:
+        _ask(question, name_to_type=campaign.name if begun is None and not settings.is_loopback else None)
     if direct:
         with screens.send_progress(campaign.name) as on_progress:
             summary = send_edition(
@@ -153,26 +189,13 @@ def send(
             accept_canary=accept_canary,
             command=command,
         )
-    _tell(summary, command, json=json)
+    _tell(summary, json=json)
     return summary.exit_code
 
 
-def _tell(summary: CampaignSummary, command: str, *, json: bool) -> None:
-    if json:
-        screens.print_json(screens.as_json(summary))
-        return
-    screens.show_summary(summary)
-    if summary.exit_code == 0:
-        screens.out.print(
-            f"Results: [bold]mambo results {summary.campaign} --output {summary.campaign}.xlsx[/bold]. "
-            f"To send it anew: [bold]{command.split(' --edition')[0]} --edition NEW[/bold]."
-        )
-
-
 def _estimate(
-    campaign: Campaign, settings: MamboSettings, edition: str, allow_repeat: bool
+    campaign: Campaign, settings: MamboSettings, edition: str, allow_repeat: bool, ledger: Ledger | None
 ) -> tuple[Prepared, Estimate]:
-    ledger = open_ledger(settings)
     with screens.working() as on_step:
         prepared = prepare(
             campaign,
@@ -185,24 +208,51 @@ def _estimate(
         return prepared, make_estimate(prepared, account=settings.account, ledger=ledger)
 
 
-def _ask(campaign: Campaign, settings: MamboSettings, question: str, *, yes: bool, quiet: bool) -> None:
-    """A person says yes; a first send to a real host wants the campaign's name typed."""
-    if not quiet:
-        screens.out.print(
-            f"Host {settings.host}, account {settings.account}, store {store_name(settings.store.get_secret_value())}"
-        )
-    if yes:
-        return
-    if not sys.stdin.isatty():
+def _check_somebody_is_there() -> None:
+    """The question is put on standard error, and answered on standard input."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise InputError("nobody is there to be asked", fix="Add --yes to send without a question.")
-    if settings.is_loopback:
-        said = screens.err.input(f"{question} [y/N] ").strip().lower()
-        agreed = said in ("y", "yes")
-    else:
-        said = screens.err.input(f"{question} Type the campaign's name to send: ").strip()
-        agreed = said == campaign.name
+
+
+def _ask(question: str, *, name_to_type: str | None) -> None:
+    """A person says yes; the first send of an edition to a real host wants the campaign's name typed."""
+    how = "[y/N]" if name_to_type is None else f"Type the campaign's name, {name_to_type}, to send:"
+    try:
+        said = screens.ask(f"{question} {how} ").strip()
+    except (EOFError, KeyboardInterrupt):
+        said = ""
+        screens.err.print()
+    agreed = said.lower() in ("y", "yes") if name_to_type is None else said == name_to_type
     if not agreed:
         raise Declined("Nothing was sent.")
+
+
+def _tell(summary: CampaignSummary, *, json: bool) -> None:
+    if json:
+        screens.print_json(summary)
+        return
+    screens.show_summary(summary)
+    if summary.exit_code == 0:
+        name, edition = summary.campaign, summary.edition
+        output = shlex.quote(f"{name}-{edition}.xlsx")
+        screens.say("Results:", command=f"mambo results {name} --edition {shlex.quote(edition)} --output {output}")
+
+
+def _tell_again(summary: CampaignSummary, file: Path, *, json: bool) -> int:
+    """An edition that is complete is never sent again."""
+    _tell(summary, json=json)
+    if not json:
+        screens.say(
+            f"Edition {summary.edition} is {summary.state}; nothing was sent now. A new one goes to those who were not "
+            "sent the same text lately:",
+            command=send_command(file, _next_edition(summary.edition)),
+        )
+    return summary.exit_code
+
+
+def _next_edition(edition: str) -> str:
+    """The number after `edition`; an edition with another name is followed by NAME-2."""
+    return str(int(edition) + 1) if edition.isdecimal() else f"{edition}-2"
 
 
 def _write_rejected(prepared: Prepared, path: Path) -> None:
@@ -210,7 +260,7 @@ def _write_rejected(prepared: Prepared, path: Path) -> None:
 
     from mambo_io.datasets import write_dataset
 
-    dropped = {"e164", "network_guess", "text_key", "chunk", "units", "estimated_ugx"}
+    of_no_use = {"e164", "network_guess", "chunk", "units", "estimated_ugx"}
     frame = prepared.frame.filter(pl.col("reject_reason").is_not_null())
-    write_dataset(frame.drop(*(column for column in frame.columns if column in dropped)), path)
-    screens.err.print(f"{frame.height:,} rejected rows in {path}")
+    write_dataset(frame.drop(of_no_use.intersection(frame.columns)), path)
+    screens.err.print(f"{screens.count(frame.height, 'rejected row')} in {path}", markup=False)

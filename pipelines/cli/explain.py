@@ -13,9 +13,13 @@ from mambo_io.errors import InputError
 
 
 def check(*numbers: Annotated[str, Parameter(allow_leading_hyphen=True)], json: bool = False) -> int:
-    """Explain telephone numbers: what is read, on which network, or why a number is turned away.
+    """Explain telephone numbers, one or many.
 
-    Exit code 0, whatever the numbers are.
+    What is read, on which network, or why a number is turned away. The exit code is 0, whatever the numbers are. For
+    example:
+
+        mambo check 0772123456 "+256 (0)701 234 567"
+        mambo check --json < numbers.txt
 
     Parameters
     ----------
@@ -41,7 +45,11 @@ def check(*numbers: Annotated[str, Parameter(allow_leading_hyphen=True)], json: 
 def measure_text(
     *text: Annotated[str, Parameter(allow_leading_hyphen=True)], ugx_per_segment: int = 50, json: bool = False
 ) -> int:
-    """Explain the size and price of a text: encoding, units, segments, and which characters cost what.
+    """Explain the size and price of a text.
+
+    Encoding, units, segments, and which characters cost what. For example:
+
+        mambo measure "Clinic day is Friday. Bring your card."
 
     Parameters
     ----------
@@ -67,7 +75,7 @@ def measure_text(
             f"UGX {found.cost_ugx:,} a recipient; {found.room} more fit into the last segment"
         )
         for character, times in found.double.items():
-            print(f"  {character!r} counts double, {times} times")
+            print(f"  {character!r} counts double, {times} time{'' if times == 1 else 's'}")
         for forcing in found.forcing:
             places = ", ".join(map(str, forcing.positions[:5]))
             instead = "no plain form" if forcing.replacement is None else f"plain form {forcing.replacement!r}"
@@ -87,5 +95,8 @@ def print_json_line(value: dict[str, object]) -> None:
 def _lines(what: str) -> Iterator[str]:
     if sys.stdin.isatty():
         raise InputError(f"no {what} given", fix=f"Name them, or pass {what} on standard input, one a line.")
-    for line in sys.stdin:
-        yield line.rstrip("\r\n")
+    for number, line in enumerate(sys.stdin.buffer, start=1):
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise InputError("is not UTF-8 text", file="standard input", row=number, fix="Pass it as UTF-8.") from None

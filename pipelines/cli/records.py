@@ -10,16 +10,20 @@ from mambo_io.errors import InputError
 from mambo_io.ledger import Ledger
 from mambo_io.settings import load_settings
 from pipelines.cli import screens
-from pipelines.runs import open_store, read_balance, unlock_credentials
+from pipelines.runs import open_store, read_balance, send_command, unlock_credentials
 from pipelines.summary import summarize
 
-store = App(name="store", help="Look at the ledger's store, or back it up.", help_format="plaintext")
+store = App(name="store", help="Look at the ledger's store, or back it up.")
 
 
 def status(name: str | None = None, /, *, edition: str | None = None, json: bool = False) -> int:
-    """Show how campaigns stand: who got it, what it cost, what is left, which calls are unknown.
+    """Show how campaigns stand.
 
-    Exit code 3 when a campaign has work or unknown calls left.
+    Who got it, what it cost, what is left, which calls are unknown. The exit code is 3 when a campaign has work or
+    unknown calls left. For example:
+
+        mambo status
+        mambo status clinic-day --edition 2
 
     Parameters
     ----------
@@ -33,27 +37,28 @@ def status(name: str | None = None, /, *, edition: str | None = None, json: bool
     with open_store(load_settings()) as opened:
         ledger = Ledger(opened)
         rows = ledger.campaigns() if name is None else [ledger.get(name, edition)]
-        summaries = [summarize(ledger, row, command=f"mambo send {row.name}.toml") for row in rows]
-        unknown = [call for row in rows for call in ledger.unknown_calls(row)]
+        summaries = [
+            summarize(ledger, row, command=send_command(Path(f"{row.name}.toml"), row.edition)) for row in rows
+        ]
     if json:
         for summary in summaries:
-            screens.print_json(screens.as_json(summary))
-    elif name is None:
+            screens.print_json(summary)
+    elif name is not None:
+        screens.show_summary(summaries[0])
+    elif summaries:
         screens.show_campaigns(summaries)
     else:
-        screens.show_summary(summaries[0])
-        for call in unknown:
-            screens.out.print(
-                f"  {call.name}: {call.recipients_count:,} recipients, UGX {call.expected_ugx:,}, "
-                f"{screens.local_time(call.intent_at)}, {call.reason}"
-            )
+        screens.say(f"No campaign was ever sent from {opened.name}.")
     return max((summary.exit_code for summary in summaries), default=0)
 
 
 def results(name: str, /, *, output: Path, edition: str | None = None) -> int:
-    """Write the results table of a campaign: one row for each row of the spreadsheet, with outcome and reason.
+    """Write the results table of a campaign to a file.
 
-    The file holds full telephone numbers.
+    One row for each row of the spreadsheet, with outcome and reason. The file holds full telephone numbers. For
+    example:
+
+        mambo results clinic-day --output clinic-day.xlsx
 
     Parameters
     ----------
@@ -71,15 +76,15 @@ def results(name: str, /, *, output: Path, edition: str | None = None) -> int:
         ledger = Ledger(opened)
         frame = check_frame(ledger.results(ledger.get(name, edition)), RESULTS)
     write_dataset(frame, output)
-    screens.out.print(f"{frame.height:,} rows in {output}")
+    screens.say(f"{screens.count(frame.height, 'row')} in {output}")
     return 0
 
 
 def balance(*, unlock: bool = False, json: bool = False) -> int:
-    """Ask the API for the account's balance, once, and keep the reading.
+    """Ask the API for the account's balance, once.
 
-    Needs MAMBO_USERNAME and MAMBO_PASSWORD. A refusal is kept too: nothing asks again by itself, because failed
-    attempts suspend the account.
+    Needs MAMBO_USERNAME and MAMBO_PASSWORD. The reading is kept. So is a refusal: nothing asks again before `--unlock`,
+    because failed attempts suspend the account.
 
     Parameters
     ----------
@@ -95,13 +100,19 @@ def balance(*, unlock: bool = False, json: bool = False) -> int:
     if json:
         screens.print_json({"account": settings.account, "balance_ugx": reading.balance_ugx})
     else:
-        screens.out.print(f"Account {settings.account} at {settings.host}: UGX {reading.balance_ugx:,}")
+        screens.say(f"Account {settings.account} at {settings.host}: UGX {reading.balance_ugx:,}")
     return 0
 
 
 @store.command
 def info(*, json: bool = False) -> int:
-    """Where the ledger is, which version it has, and how much is in it."""
+    """Where the ledger is, which version it has, and how much is in it.
+
+    Parameters
+    ----------
+    json
+        One line for a program.
+    """
     with open_store(load_settings()) as opened:
         ledger = Ledger(opened)
         rows = ledger.campaigns()
@@ -116,13 +127,17 @@ def info(*, json: bool = False) -> int:
         screens.print_json(facts)
     else:
         for key, value in facts.items():
-            screens.out.print(f"{key.replace('_', ' ')}: {value}")
+            screens.say(f"{key.replace('_', ' ')}: {value}")
     return 0
 
 
 @store.command
 def backup(file: Path, /) -> int:
     """Copy a SQLite ledger to a new file; works while a campaign is being sent.
+
+    For example:
+
+        mambo store backup ledger-before-friday.db
 
     Parameters
     ----------
@@ -133,5 +148,5 @@ def backup(file: Path, /) -> int:
         raise InputError("needs an ending such as .db", file=file)
     with open_store(load_settings()) as opened:
         opened.backup(file)
-        screens.out.print(f"{opened.name} copied to {file}")
+        screens.say(f"{opened.name} copied to {file}")
     return 0

@@ -3,31 +3,52 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from mambo_io.ledger import CampaignRow
+from mambo_io.model import Outcome
 from mambo_io.window import KAMPALA
-from pipelines.estimate import Estimate, reason_meaning
+from pipelines.estimate import Estimate, Sample, reason_meaning
 from pipelines.sending import Progress as SendProgress
 from pipelines.summary import CampaignSummary, stop_text
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(highlight=False, soft_wrap=True, stderr=True)
+# Lines are not wrapped: a terminal does that by itself, and a pipe wants them whole.
+out = Console(highlight=False, emoji=False, soft_wrap=True)
+err = Console(highlight=False, emoji=False, soft_wrap=True, stderr=True)
+
+
+def say(text: str, *, command: str | None = None) -> None:
+    """A line of plain text, and the command that comes next."""
+    out.print(escape(text) + (f" [bold]{escape(command)}[/bold]" if command is not None else ""))
+
+
+def ask(prompt: str) -> str:
+    """What the person types; the question stands on standard error. Raises KeyboardInterrupt and EOFError."""
+    if hasattr(signal, "siginterrupt"):
+        signal.siginterrupt(signal.SIGINT, True)  # polars' handler of Ctrl-C lets a read go on as if nothing had been
+    return err.input(prompt, markup=False)
 
 
 def print_json(value: Any) -> None:
-    """One line that a program reads."""
-    print(json.dumps(value, default=str, ensure_ascii=False))
+    """One line that a program reads; times in ISO 8601."""
+    facts = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    print(json.dumps(facts, default=_json_default, ensure_ascii=False))
+
+
+def _json_default(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    raise TypeError(f"no JSON for {type(value).__name__}")
 
 
 def show_estimate(estimate: Estimate) -> None:
@@ -40,18 +61,18 @@ def show_estimate(estimate: Estimate) -> None:
         [
             ("Rows", f"{estimate.rows:,}"),
             ("To be messaged", f"{estimate.sendable:,}{_networks(estimate.networks)}"),
-            ("Rejected", f"{estimate.rows - estimate.sendable:,}"),
             ("Segments", f"{estimate.segments:,}{_encodings(estimate)}"),
-            ("API calls", f"{estimate.calls:,}, {estimate.texts:,} different text{'s' if estimate.texts != 1 else ''}"),
+            ("API calls", f"{estimate.calls:,}, {count(estimate.texts, 'different text')}"),
             ("Cost", f"[bold]UGX {estimate.estimated_ugx:,}[/bold]{_budget(estimate)}"),
             ("Time", _time(estimate)),
             ("Balance", _balance(estimate)),
+            ("Rejected", f"{estimate.rows - estimate.sendable:,}"),
         ]
     )
     show_reasons(estimate.rejected)
-    for sample in estimate.samples:
+    for which, sample in _samples(estimate.samples):
         out.print(
-            f"[dim]{sample.which} text (row {sample.row}, {sample.encoding}, {_count(sample.segments, 'segment')}, "
+            f"[dim]{which} text (row {sample.row}, {sample.encoding}, {count(sample.segments, 'segment')}, "
             f"UGX {sample.estimated_ugx:,}):[/dim] {escape(sample.text)}"
         )
     for note in estimate.notes:
@@ -63,45 +84,44 @@ def show_estimate(estimate: Estimate) -> None:
 
 
 def show_reasons(rejected: Mapping[str, int]) -> None:
-    if rejected:
-        _pairs([(f"  {code}", f"{count:,}  [dim]{reason_meaning(code)}[/dim]") for code, count in rejected.items()])
+    _pairs([(f"  {code}", f"{rows:,}  [dim]{reason_meaning(code)}[/dim]") for code, rows in rejected.items()])
 
 
 def show_summary(summary: CampaignSummary) -> None:
-    """Who got it, what it cost, why that is not the estimate, what happened to the rest."""
-    out.print(
-        f"[bold]{escape(summary.label)}[/bold]  {summary.state}"
-        + (f": {escape(stop_text(summary.stop_reason, summary.stop_detail))}" if summary.exit_code else "")
-    )
-    _pairs([(outcome, f"{count:,}") for outcome, count in summary.outcomes.items()])
+    """Who got it, what it cost, why that is not the estimate, what happened to the rest, and what to type next."""
+    why = f": {stop_text(summary.stop_reason, summary.stop_detail)}" if summary.stop_reason is not None else ""
+    out.print(f"[bold]{escape(summary.label)}[/bold]  {summary.state}{escape(why)}")
+    # What went well first, and what is explained below last.
+    order = sorted(summary.outcomes, key=lambda outcome: (outcome == Outcome.REJECTED, outcome != Outcome.ACCEPTED))
+    _pairs([(outcome, f"{summary.outcomes[outcome]:,}") for outcome in order])
     show_reasons(summary.rejected)
     _pairs([("Estimated", f"UGX {summary.estimated_ugx:,}"), ("Charged", f"[bold]UGX {summary.charged_ugx:,}[/bold]")])
-    if summary.differences:
-        _pairs([(f"  {cause}", f"UGX {amount:,}") for cause, amount in summary.differences.items()])
-    for name in summary.unknown_calls:
-        out.print(f"[yellow]Unknown:[/yellow] API call {name}; it is never repeated by itself.")
+    _pairs([(f"  {cause}", f"UGX {amount:,}") for cause, amount in summary.differences.items()])
+    for call in summary.unknown_calls:
+        out.print(
+            f"[yellow]Unknown:[/yellow] API call {escape(call.name)} of {local_time(call.intent_at)}, "
+            f"{people(call.recipients_count)}, UGX {call.expected_ugx:,} ({escape(call.reason)})"
+        )
+    if summary.unknown_calls:
+        out.print("Whether an unknown call was executed is not known, so it is never repeated by itself.")
     if summary.next_command is not None:
-        out.print(f"Next: [bold]{escape(summary.next_command)}[/bold]")
+        say("Next:", command=summary.next_command)
 
 
 def show_campaigns(summaries: Iterable[CampaignSummary]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for column in ("campaign", "state", "rows", "accepted", "other", "left", "estimated", "charged"):
-        table.add_column(column, justify="left" if column in ("campaign", "state") else "right")
+    """One line for each campaign edition, in columns."""
+    rows: list[tuple[str, ...]] = [("campaign", "rows", "accepted", "other", "left", "estimated", "charged", "state")]
     for summary in summaries:
-        left = sum(summary.outcomes.get(outcome, 0) for outcome in ("planned", "in_flight", "unknown"))
-        accepted = summary.outcomes.get("accepted", 0)
-        table.add_row(
-            escape(summary.label),
-            summary.state + (f" ({summary.stop_reason})" if summary.stop_reason else ""),
-            f"{summary.rows:,}",
-            f"{accepted:,}",
-            f"{summary.rows - accepted - left:,}",
-            f"{left:,}",
-            f"{summary.estimated_ugx:,}",
-            f"{summary.charged_ugx:,}",
-        )
-    out.print(table)
+        left = sum(summary.outcomes.get(state, 0) for state in (Outcome.PLANNED, Outcome.IN_FLIGHT, Outcome.UNKNOWN))
+        accepted = summary.outcomes.get(Outcome.ACCEPTED, 0)
+        figures = (summary.rows, accepted, summary.rows - accepted - left, left)
+        money = (summary.estimated_ugx, summary.charged_ugx)
+        state = summary.state + (f" ({summary.stop_reason})" if summary.stop_reason else "")
+        rows.append((summary.label, *(f"{figure:,}" for figure in (*figures, *money)), state))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for name, *numbers, state in rows:
+        padded = [f"{number:>{width}}" for number, width in zip(numbers, widths[1:-1], strict=True)]
+        say("  ".join([f"{name:<{widths[0]}}", *padded, state]))
 
 
 @contextmanager
@@ -144,12 +164,16 @@ def working() -> Iterator[Any]:
         yield lambda step: status.update(step)
 
 
-def as_json(value: Estimate | CampaignSummary) -> dict[str, Any]:
-    return asdict(value)
-
-
 def local_time(at: datetime) -> str:
     return at.astimezone(KAMPALA).strftime("%Y-%m-%d %H:%M")
+
+
+def count(number: int, thing: str, things: str | None = None) -> str:
+    return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
+
+
+def people(number: int) -> str:
+    return count(number, "person", "people")
 
 
 def _pairs(rows: Sequence[tuple[str, str]]) -> None:
@@ -159,12 +183,17 @@ def _pairs(rows: Sequence[tuple[str, str]]) -> None:
         out.print(f"{name:<{width}}  {value}")
 
 
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+def _samples(samples: Sequence[Sample]) -> Iterator[tuple[str, Sample]]:
+    """Each text once, with all that it is an example of: `first, dearest`."""
+    by_row: dict[int, list[Sample]] = {}
+    for sample in samples:
+        by_row.setdefault(sample.row, []).append(sample)
+    for same in by_row.values():
+        yield ", ".join(sample.which for sample in same), same[0]
 
 
 def _networks(networks: Mapping[str, int]) -> str:
-    named = ", ".join(f"{escape(name)} {count:,}" for name, count in networks.items())
+    named = ", ".join(f"{escape(name)} {people:,}" for name, people in networks.items())
     return f"  [dim]{named}[/dim]" if named else ""
 
 
@@ -179,8 +208,11 @@ def _budget(estimate: Estimate) -> str:
 def _time(estimate: Estimate) -> str:
     seconds = estimate.duration_s
     length = f"about {seconds:,.0f} s" if seconds < 120 else f"about {seconds / 60:,.0f} min"
-    window = "at any hour" if estimate.window == "any" else f"window {estimate.window}"
-    return f"{length}, {window}; from {local_time(estimate.starts_at)} to {local_time(estimate.ends_at)}"
+    when = f"from {local_time(estimate.starts_at)} to {local_time(estimate.ends_at)}"
+    if estimate.window == "any":
+        return f"{length} at any hour, {when}"
+    fits = "inside" if estimate.ends_in_window else "[yellow]not within one day of[/yellow]"
+    return f"{length}, {fits} the window {estimate.window}, {when}"
 
 
 def _balance(estimate: Estimate) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from mambo_io.errors import InputError, Stopped
 from mambo_io.sandbox import SandboxHandle, running
@@ -18,18 +22,21 @@ from pipelines.examples import example_folder
 
 _DEMO_CAMPAIGN = "clinic-day"
 
+Port = Annotated[int, Parameter(validator=Number(gte=0, lte=65535))]
+
 
 def demo() -> int:
-    """Send the example campaign to a sandbox on this machine, through the Prefect flow, and show what came of it.
+    """Send the example campaign to a sandbox on this machine.
 
-    No key, no questions, no other host, at any hour. Everything is kept in a new folder, which is named at the end.
+    Through the Prefect flow, and shows what came of it. No key, no questions, no other host, at any hour. Everything is
+    kept in a new folder, which is named at the end.
     """
     folder = Path(tempfile.mkdtemp(prefix="mambo-demo-"))
     campaign = folder / f"{_DEMO_CAMPAIGN}.toml"
     for file in example_folder().iterdir():
         if file.is_file() and file.suffix != ".py":
             (folder / file.name).write_bytes(file.read_bytes())
-    screens.out.print(f"A sandbox and {campaign.name}, all in {folder}\n")
+    screens.say(f"A sandbox and {campaign.name}, all in {folder}\n")
     with running(folder / "sandbox", unsupported_prefix=("+25672",)) as api:
         environment = _demo_environment(folder, api)
         sent = _mambo(["send", campaign.name, "--yes"], folder, environment)
@@ -37,14 +44,15 @@ def demo() -> int:
             raise Stopped(f"The demo's campaign did not complete (exit code {sent}); look into {folder}.")
         _mambo(["results", _DEMO_CAMPAIGN, "--output", "results.xlsx"], folder, environment)
         same = _compare(folder, api)
-    screens.out.print(f"\n{same}\nResults: {folder / 'results.xlsx'}\nLedger:  {folder / 'ledger.db'}")
+    screens.say(f"\n{same}\nResults: {folder / 'results.xlsx'}\nLedger:  {folder / 'ledger.db'}")
     return 0
 
 
-def sandbox(*, port: int = 8014, folder: Path | None = None, latency_ms: int = 0) -> int:
-    """Run a Mambo API of one's own on this machine: the documented replies, an account with play money, no SMS.
+def sandbox(*, port: Port = 8014, folder: Path | None = None, latency_ms: int = 0) -> int:
+    """Run a Mambo API of one's own on this machine.
 
-    Prints the settings that make `mambo` use it. Stop it with Ctrl-C.
+    The documented replies, an account with play money, no SMS. It prints the settings that make `mambo` use it, and
+    runs until Ctrl-C.
 
     Parameters
     ----------
@@ -57,36 +65,32 @@ def sandbox(*, port: int = 8014, folder: Path | None = None, latency_ms: int = 0
     """
     place = folder or Path("sandbox")
     with running(place, port=port, latency_ms=latency_ms) as api:
-        screens.out.print(f"The sandbox listens at {api.url}. In the shell that sends:\n")
+        screens.say(f"The sandbox listens at {api.url}. In the shell that sends:\n")
         for name, value in _sandbox_settings(place.absolute(), api).items():
-            screens.out.print(f"export {name}={value}")
-        screens.out.print("\nStop it with Ctrl-C.")
+            screens.say(f"export {name}={shlex.quote(value)}")
+        screens.say("\nStop it with Ctrl-C.")
         _until_stopped()
     return 0
 
 
-def up(*, port: int = 4200) -> int:
-    """Run a Prefect server with its pages on this machine; `mambo send` uses it while it runs. Stop it with Ctrl-C.
+def up(*, port: Port = 4200) -> int:
+    """Run a Prefect server with its pages; `send` uses it while it runs.
+
+    On this machine, until Ctrl-C.
 
     Parameters
     ----------
     port
         On 127.0.0.1.
     """
-    from pipelines.engine import address_file, running_server, serving
+    from pipelines.engine import announced, running_server, serving
 
     if (other := running_server()) is not None:
         raise InputError(f"a server runs already at {other.removesuffix('/api')}")
     screens.out.print("Starting, this takes some seconds.")
-    with serving(ui=True, port=port) as api_url:
-        address = address_file()
-        address.parent.mkdir(parents=True, exist_ok=True)
-        address.write_text(json.dumps({"api_url": api_url}))
-        try:
-            screens.out.print(f"Prefect: {api_url.removesuffix('/api')}\nStop it with Ctrl-C.")
-            _until_stopped()
-        finally:
-            address.unlink(missing_ok=True)
+    with serving(ui=True, port=port) as api_url, announced(api_url):
+        screens.out.print(f"Prefect: {api_url.removesuffix('/api')}\nStop it with Ctrl-C.")
+        _until_stopped()
     return 0
 
 
