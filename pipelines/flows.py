@@ -1,76 +1,120 @@
 """The Prefect flows. Each task is a few lines over the plain functions that `mambo send --direct` calls as well.
 
 Nothing personal reaches the engine: parameters are the campaign file and the edition, frames are passed from task to
-task without being stored, artifacts hold sums. No task retries and none is cached, because the ledger alone knows what
-was sent; a flow that is started twice finds the same edition and sends nothing twice.
+task without being stored, artifacts hold sums, and a defect's exception is masked before the engine pickles it. No task
+retries and none is cached, because the ledger alone knows what was sent; a flow that is started twice finds the same
+edition and sends nothing twice.
+
+`send_campaign` runs wherever Prefect's settings say. Without PREFECT_API_URL Prefect starts a server of its own and
+gives it 20 s, which its first start may exceed: set PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS=120.
 """
 
 from __future__ import annotations
 
 import contextvars
+import functools
 import logging
-import shlex
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import polars as pl
-from prefect import flow, runtime, task
+from prefect import Task, flow, runtime, task
 from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
 from mambo_io.datasets import write_dataset
-from mambo_io.errors import InputError, Stopped
+from mambo_io.errors import InputError, MamboError, Stopped
 from mambo_io.ledger import CampaignRow, Ledger
-from mambo_io.masking import MaskingFilter
+from mambo_io.masking import MaskingFilter, mask_text
+from mambo_io.model import Outcome
 from mambo_io.settings import MamboSettings, load_settings
 from pipelines import prepare as steps
 from pipelines.campaign import Campaign, load_campaign
 from pipelines.estimate import make_estimate
 from pipelines.prepare import Loaded, Prepared, Priced
-from pipelines.runs import DEFAULT_EDITION, begun_edition, check_target, open_ledger, open_store, send_edition
+from pipelines.runs import (
+    DEFAULT_EDITION,
+    begun_edition,
+    check_target,
+    open_ledger,
+    open_store,
+    send_command,
+    send_edition,
+)
 from pipelines.schemas import RESULTS, check_frame
 from pipelines.sending import Progress
 from pipelines.summary import CampaignSummary, stop_text
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 _PROGRESS_EVERY_S = 3.0
 
-# What every task of ours has in common: run once, in this process, and leave nothing behind in the engine.
-_ONCE: dict[str, Any] = {"retries": 0, "persist_result": False, "cache_policy": NO_CACHE, "log_prints": False}
+
+def _masked(function: Callable[P, R]) -> Callable[P, R]:
+    """Let our own errors through, which hold no data; of any other only the text of its traceback, masked.
+
+    The engine pickles, logs and publishes what a run raises, and a library's exception may hold rows.
+    """
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except MamboError:
+            raise
+        except Exception:  # noqa: BLE001 - raised below, and outside this block, so that nothing is chained to it
+            defect = mask_text(traceback.format_exc())
+        raise RuntimeError(defect)
+
+    return run
 
 
-@task(name="load-recipients", **_ONCE)
+def _step(name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
+    """A task that runs once, in this process, and leaves nothing behind in the engine but its state."""
+
+    def decorate(function: Callable[P, R]) -> Task[P, R]:
+        return task(
+            name=name, task_run_name=name, retries=0, persist_result=False, cache_policy=NO_CACHE, log_prints=False
+        )(_masked(function))
+
+    return decorate
+
+
+@_step("load-recipients")
 def load_recipients(campaign: Campaign) -> Loaded:
     return steps.load_recipients(campaign)
 
 
-@task(name="normalize-numbers", **_ONCE)
+@_step("normalize-numbers")
 def normalize_numbers(campaign: Campaign, frame: pl.DataFrame) -> pl.DataFrame:
     return steps.normalize(campaign, frame)
 
 
-@task(name="validate-recipients", **_ONCE)
+@_step("validate-recipients")
 def validate_recipients(frame: pl.DataFrame) -> pl.DataFrame:
     return steps.validate(frame)
 
 
-@task(name="estimate-cost", **_ONCE)
+@_step("estimate-cost")
 def estimate_cost(
     campaign: Campaign, frame: pl.DataFrame, edition: str, account: str, ledger: Ledger | None, allow_repeat: bool
 ) -> Priced:
     return steps.estimate(campaign, frame, edition=edition, account=account, ledger=ledger, allow_repeat=allow_repeat)
 
 
-@task(name="chunk-recipients", **_ONCE)
+@_step("chunk-recipients")
 def chunk_recipients(campaign: Campaign, edition: str, loaded: Loaded, priced: Priced) -> Prepared:
     return Prepared(campaign, edition, loaded, priced, steps.chunk(campaign, priced.frame))
 
 
-@task(name="send-chunks", **_ONCE)
+@_step("send-chunks")
 def send_chunks(
     campaign: Campaign,
     settings: MamboSettings,
@@ -78,43 +122,50 @@ def send_chunks(
     prepared: Prepared | None,
     approved: str | None,
     accept_canary: bool,
+    sent_before: int,
+    command: str,
 ) -> CampaignSummary:
     """The send loop. It runs in this task's own thread, where it can see SIGTERM, and drains what is in flight."""
-    with _progress_artifact(campaign.name, edition) as on_progress:
+    with _progress_artifact(campaign.name, edition, sent_before) as on_progress:
         return send_edition(
             campaign,
             settings,
             edition=edition,
             prepared=prepared,
-            command=_command(campaign, edition),
+            command=command,
             approved=approved,
             accept_canary=accept_canary,
             on_progress=on_progress,
         )
 
 
-@task(name="write-results", **_ONCE)
+@_step("write-results")
 def write_results(summary: CampaignSummary, settings: MamboSettings, output: Path | None) -> None:
-    """Publish the sums, and write the results table to `output` where one is asked for."""
-    counted = [{"outcome": outcome, "recipients": count} for outcome, count in summary.outcomes.items()]
-    money = [
-        {"outcome": "estimated, UGX", "recipients": summary.estimated_ugx},
-        {"outcome": "charged, UGX", "recipients": summary.charged_ugx},
-    ]
-    create_table_artifact(key=f"summary-{summary.campaign}", table=counted + money, description=_told(summary))
+    """Write the results table to `output` where one is asked for, and publish the sums."""
+    figures = [*((outcome, count, "recipients") for outcome, count in summary.outcomes.items())]
+    figures += [("estimated", summary.estimated_ugx, "UGX"), ("charged", summary.charged_ugx, "UGX")]
+    table = [{"figure": figure, "value": value, "unit": unit} for figure, value, unit in figures]
     if output is not None:
         with open_store(settings) as store:
             ledger = Ledger(store)
             row = ledger.get(summary.campaign, summary.edition)
             write_dataset(check_frame(ledger.results(row), RESULTS), output)
+    create_table_artifact(key=f"summary-{summary.campaign}", table=table, description=_told(summary))
 
 
 def _run_name() -> str:
+    """NAME/EDITION. A file that cannot be read is told by the run itself: an error here would leave it pending."""
     parameters = runtime.flow_run.parameters
-    return f"{load_campaign(Path(parameters['campaign'])).name}/{parameters.get('edition') or DEFAULT_EDITION}"
+    file = Path(parameters["campaign"])
+    try:
+        name = load_campaign(file).name
+    except InputError:
+        name = file.stem
+    return f"{name}/{parameters.get('edition') or DEFAULT_EDITION}"
 
 
 @flow(name="send-campaign", flow_run_name=_run_name, retries=0, persist_result=False, log_prints=False)
+@_masked
 def send_campaign(
     campaign: str,
     edition: str | None = None,
@@ -137,7 +188,8 @@ def send_campaign(
     check_target(spec, settings)
     ledger = open_ledger(settings)
     prepared: Prepared | None = None
-    if begun_edition(ledger, spec, edition, settings) is None:
+    begun = begun_edition(ledger, spec, edition, settings)
+    if begun is None:
         loaded = load_recipients(spec)
         frame = validate_recipients(normalize_numbers(spec, loaded.frame))
         priced = estimate_cost(spec, frame, edition, settings.account, ledger, allow_repeat)
@@ -145,7 +197,9 @@ def send_campaign(
         obstacles = make_estimate(prepared, account=settings.account, ledger=ledger).obstacles
         if obstacles:
             raise InputError(obstacles[0], file=campaign)
-    summary = send_chunks(spec, settings, edition, prepared, approved, accept_canary)
+    sent_before = 0 if ledger is None or begun is None else _in_accepted_calls(ledger, begun)
+    command = send_command(Path(campaign), edition)
+    summary = send_chunks(spec, settings, edition, prepared, approved, accept_canary, sent_before, command)
     write_results(summary, settings, Path(output) if output is not None else None)
     if summary.exit_code == 0:
         return summary
@@ -161,32 +215,33 @@ def _told(summary: CampaignSummary) -> str:
     return f"{summary.label}: {counts}; UGX {summary.charged_ugx:,} of {summary.estimated_ugx:,}.{why}{after}"
 
 
-def _command(campaign: Campaign, edition: str) -> str:
-    suffix = f" --edition {shlex.quote(edition)}" if edition != DEFAULT_EDITION else ""
-    return f"mambo send {shlex.quote(campaign.file.name)}{suffix}"
+def _in_accepted_calls(ledger: Ledger, campaign: CampaignRow) -> int:
+    outcomes = ledger.totals(campaign).outcomes
+    return sum(outcomes.get(outcome, 0) for outcome in (Outcome.ACCEPTED, Outcome.UNSUPPORTED, Outcome.UNVERIFIED))
 
 
 @contextmanager
-def _progress_artifact(name: str, edition: str) -> Iterator[Callable[[Progress, CampaignRow], None]]:
-    """A progress artifact that is updated every few seconds by a thread of its own, so that sending never waits."""
-    # Synchronous here; the annotation covers its use in a coroutine, too.
-    artifact_id: Any = create_progress_artifact(
-        progress=0.0, key=f"progress-{name}", description=f"Recipients of {name}/{edition} in accepted calls."
-    )
-    latest: list[float] = [0.0]
+def _progress_artifact(name: str, edition: str, sent_before: int) -> Iterator[Callable[[Progress, CampaignRow], None]]:
+    """A progress artifact, published every few seconds by a thread of its own, so that sending never waits for it."""
+    latest: list[float] = []
     done = threading.Event()
 
     def publish() -> None:
-        published = 0.0
-        while not done.wait(_PROGRESS_EVERY_S) or latest[0] != published:
-            if latest[0] != published:
-                published = latest[0]
+        artifact_id: Any = None  # of a coroutine, too, in the annotations; here all is synchronous
+        published = None
+        while not done.is_set():
+            done.wait(_PROGRESS_EVERY_S)
+            if not latest or latest[-1] == published:
+                continue
+            published = latest[-1]
+            if artifact_id is not None:
                 update_progress_artifact(artifact_id=artifact_id, progress=published)
-            if done.is_set():
-                return
+                continue
+            description = f"Recipients of {name}/{edition} in accepted calls."
+            artifact_id = create_progress_artifact(published, key=f"progress-{name}", description=description)
 
     def on_progress(now: Progress, row: CampaignRow) -> None:
-        latest[0] = round(100.0 * now.recipients / row.sendable, 1) if row.sendable else 100.0
+        latest[:] = [round(100.0 * (sent_before + now.recipients) / row.sendable, 1) if row.sendable else 100.0]
 
     thread = threading.Thread(target=contextvars.copy_context().run, args=(publish,), name="progress")
     thread.start()

@@ -26,9 +26,14 @@ from mambo_io.ledger import from_us
 from mambo_io.model import Action, Blame, CallResult, Receipt, Verdict
 from mambo_io.sender import Hold, Limits, Sender
 
-MAX_TRIES_IN_A_ROW = 6  # calls in a row that could not be sent at all, before the run stops
+MAX_TRIES_IN_A_ROW = 6  # rests in a row after which a call still could not be sent, before the run stops
 LONGEST_WAIT_S = 300  # a Retry-After above this stops the run instead
+_FIRST_BACK_OFF_S = 1.0
 _LONGEST_BACK_OFF_S = 30.0
+_SLOWEST_CALLS_PER_SECOND = 0.5  # however often the API asks to slow down
+_LONGEST_SLEEP_S = 60.0  # then the clock is looked at again: it may have been set, or the machine suspended
+
+_STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class StopReason(StrEnum):
@@ -96,10 +101,11 @@ class SendLoop:
         self._on_progress = on_progress
         self._progress = Progress()
         self._stop: RunEnd | None = None
+        self._asked_before = False  # by a signal
         self._tasks: set[asyncio.Task[CallEnd]] = set()
         self._wake = asyncio.Event()
         self._resume_at = 0.0  # monotonic: no claim before it
-        self._not_sent_in_a_row = 0
+        self._rests_in_a_row = 0
         self._unknown_in_a_row = 0
         self._refused_in_a_row = 0
         self._defect: Exception | None = None
@@ -152,6 +158,7 @@ class SendLoop:
         """Until a call comes back, the time is over, or a signal comes; returns the calls that came back."""
         self._wake.clear()
         woken = asyncio.create_task(self._wake.wait())
+        seconds = None if seconds is None else min(seconds, _LONGEST_SLEEP_S)
         done, _ = await asyncio.wait({*self._tasks, woken}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         woken.cancel()
         ends = [task.result() for task in self._tasks & done]
@@ -183,7 +190,7 @@ class SendLoop:
         )
         match result.verdict:
             case Verdict.ACCEPTED:
-                self._not_sent_in_a_row = self._unknown_in_a_row = self._refused_in_a_row = 0
+                self._rests_in_a_row = self._unknown_in_a_row = self._refused_in_a_row = 0
             case Verdict.UNKNOWN:
                 self._unknown_in_a_row += 1
                 # Until it is settled, one call at a time: the fewer are open, the more the balance can tell.
@@ -195,22 +202,21 @@ class SendLoop:
                 if self._refused_in_a_row >= self._patience.pause_after_refused:
                     self._ask_to_stop(StopReason.REFUSED_IN_A_ROW, said)
             case Verdict.NOT_SENT:
-                self._not_sent_in_a_row += 1
+                pass
             case _:
                 assert_never(result.verdict)
         match result.action:
             case Action.GO_ON:
                 pass
             case Action.BACK_OFF:
-                if self._not_sent_in_a_row >= MAX_TRIES_IN_A_ROW:
-                    self._ask_to_stop(StopReason.NO_CONNECTION, said)
-                self._rest(min(_LONGEST_BACK_OFF_S, 0.5 * 2**self._not_sent_in_a_row) * random.uniform(0.5, 1))  # noqa: S311  (jitter)
+                wait_s = min(_LONGEST_BACK_OFF_S, _FIRST_BACK_OFF_S * 2**self._rests_in_a_row)
+                self._rest(wait_s * random.uniform(0.5, 1), StopReason.NO_CONNECTION, said)  # noqa: S311 - jitter
             case Action.SLOW_DOWN:
                 wait_s = result.retry_after_s if result.retry_after_s is not None else 5.0
-                if wait_s > LONGEST_WAIT_S or self._not_sent_in_a_row >= MAX_TRIES_IN_A_ROW:
-                    self._ask_to_stop(StopReason.RATE_LIMITED, said)
-                self._rest(wait_s)
-                self._limits = replace(self._limits, calls_per_second=self._limits.calls_per_second / 2 or 5.0)
+                if self._rest(wait_s, StopReason.RATE_LIMITED, said):
+                    rate = self._limits.calls_per_second
+                    slower = max(rate / 2, min(rate, _SLOWEST_CALLS_PER_SECOND)) or 5.0
+                    self._limits = replace(self._limits, calls_per_second=slower)
             case Action.SPLIT:
                 if len(end.call.rows) == 1:
                     self._ask_to_stop(StopReason.API, said)
@@ -219,8 +225,16 @@ class SendLoop:
             case _:
                 assert_never(result.action)
 
-    def _rest(self, seconds: float) -> None:
-        self._resume_at = max(self._resume_at, time.monotonic() + seconds)
+    def _rest(self, seconds: float, reason: StopReason, said: str) -> bool:
+        """Claim nothing for so long; stop when that has helped too often in vain. Whether this begins a new rest:
+        calls that were out together all come back with the same trouble, and that is one."""
+        now = time.monotonic()
+        begins = now >= self._resume_at
+        self._rests_in_a_row += begins
+        if self._rests_in_a_row >= MAX_TRIES_IN_A_ROW or seconds > LONGEST_WAIT_S:
+            self._ask_to_stop(reason, said)
+        self._resume_at = max(self._resume_at, now + seconds)
+        return begins
 
     def _ask_to_stop(self, reason: StopReason, detail: str | None) -> None:
         """Stop claiming; calls in flight are drained. The first reason stands."""
@@ -228,7 +242,10 @@ class SendLoop:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """SIGTERM and one Ctrl-C drain; a second one gives the calls in flight up as unknown. Handlers are put back."""
+        """SIGTERM, a closed terminal and one Ctrl-C drain; a second one gives the calls in flight up as unknown.
+
+        What is ignored, as SIGHUP is under nohup, stays ignored. The handlers are put back.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield  # only the main thread may set handlers; whoever runs us in another one stops us otherwise
             return
@@ -237,7 +254,11 @@ class SendLoop:
         def on_signal(number: int, _: object) -> None:
             loop.call_soon_threadsafe(self._on_signal, signal.Signals(number).name)
 
-        before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {
+            number: signal.signal(number, on_signal)
+            for number in _STOP_SIGNALS
+            if signal.getsignal(number) is not signal.SIG_IGN
+        }
         try:
             yield
         finally:
@@ -245,9 +266,11 @@ class SendLoop:
                 signal.signal(number, handler)
 
     def _on_signal(self, name: str) -> None:
-        if self._stop is not None and self._stop.reason is StopReason.SIGNAL:
+        if self._asked_before:
             for task in self._tasks:
-                task.cancel()
+                # Behind the first step of each, which is where a call begins to catch its cancellation.
+                asyncio.get_running_loop().call_soon(task.cancel)
+        self._asked_before = True
         self._ask_to_stop(StopReason.SIGNAL, name)
         self._wake.set()
 

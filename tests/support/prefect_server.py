@@ -1,0 +1,81 @@
+"""What a Prefect server knows of our runs, asked over its API, and everything that it has ever written down."""
+
+from __future__ import annotations
+
+import base64
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import httpx
+
+_PATIENCE_S = 30
+_PAGE = 200
+_FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]{40,}={0,2}")
+
+
+@dataclass(frozen=True)
+class PrefectServer:
+    """A server that is running; `home` is its PREFECT_HOME."""
+
+    url: str  # of its API
+    home: Path
+
+    def runs(self, name: str) -> list[dict[str, Any]]:
+        """The flow runs of this name, the oldest first."""
+        return self._all("flow_runs", {"flow_runs": {"name": {"any_": [name]}}, "sort": "START_TIME_ASC"})
+
+    def run(self, name: str) -> dict[str, Any]:
+        """The latest flow run of this name."""
+        return self.runs(name)[-1]
+
+    def task_runs(self, run: dict[str, Any], count: int) -> list[dict[str, Any]]:
+        """The task runs of a flow run, in the order in which they began.
+
+        The engine records them a moment later than they happen, so this waits for `count` that have ended.
+        """
+        end = time.monotonic() + _PATIENCE_S
+        while True:
+            found = self._all("task_runs", {"flow_runs": {"id": {"any_": [run["id"]]}}})
+            if len(found) >= count and all(task["state_type"] in _FINAL for task in found):
+                return sorted(found, key=lambda task: str(task["start_time"]))
+            assert time.monotonic() < end, [(task["name"], task["state_name"]) for task in found]
+            time.sleep(0.1)
+
+    def artifacts(self, key: str) -> list[dict[str, Any]]:
+        """The artifacts with this key, the oldest first."""
+        return self._all("artifacts", {"artifacts": {"key": {"any_": [key]}}})
+
+    def everything(self) -> bytes:
+        """All that it answers about runs, logs and artifacts, and every file in its home, where its database is.
+
+        Pickles are kept as base64, so whatever looks like that is there a second time, decoded.
+        """
+        answers = [repr(self._all(kind)).encode() for kind in ("flow_runs", "task_runs", "logs", "artifacts")]
+        files = [file.read_bytes() for file in self.home.rglob("*") if file.is_file()]
+        found = b"\n".join([*answers, *files])
+        return b"\n".join([found, *_decoded(found)])
+
+    def _all(self, kind: str, query: Mapping[str, Any] = MappingProxyType({})) -> list[dict[str, Any]]:
+        """Every item of a kind, page by page."""
+        found: list[dict[str, Any]] = []
+        with httpx.Client(base_url=self.url, trust_env=False, timeout=30) as client:
+            while True:
+                page = {**query, "limit": _PAGE, "offset": len(found)}
+                response = client.post(f"/{kind}/filter", json=page).raise_for_status()
+                items = response.json()
+                found += items
+                if len(items) < _PAGE:
+                    return found
+
+
+def _decoded(found: bytes) -> Iterator[bytes]:
+    for match in _BASE64.finditer(found):
+        with suppress(ValueError):
+            yield base64.b64decode(match.group(), validate=True)
