@@ -127,9 +127,9 @@ class Store:
         """
         with self._told():
             connection = self._engine.connect()
-            with connection.begin():
-                connection.execute(_WRITE_NOTHING)  # a store that may only be read says so here
         with connection:
+            with self._told(), connection.begin():
+                connection.execute(_WRITE_NOTHING)  # a store that may only be read says so here
             try:
                 yield connection
             except DBAPIError as error:

@@ -18,6 +18,7 @@ import pytest
 from mambo_io.sandbox import SandboxHandle
 from mambo_io.sandbox.faults import Charge, Delay
 from mambo_io.window import KAMPALA
+from pipelines.cli import screens
 from support import terminal
 from support.cli import SENDABLE, Cli, numbers_of
 from support.processes import MAMBO, started
@@ -137,7 +138,11 @@ def test_a_question_that_nobody_would_see_is_not_asked(
     assert "nobody is there to be asked" in (cli.folder / "log.txt").read_text()
 
 
-def test_progress_is_shown_while_it_sends(cli: Cli, api: SandboxHandle, person: Terminal) -> None:
+def test_progress_is_shown_while_it_sends(
+    cli: Cli, api: SandboxHandle, person: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A console looks only once, when it is made, whether it stands on a terminal; here that was before.
+    monkeypatch.setattr(screens.err, "is_interactive", True)
     cli.campaign(numbers_of(6), sending={"chunk_size": 1, "canary_size": 1, "concurrency": 1})
     api.set_faults([Delay(after_s=0.15, times=None)])  # longer than the screen waits between two pictures
 
@@ -151,9 +156,14 @@ def test_progress_is_shown_while_it_sends(cli: Cli, api: SandboxHandle, person: 
     assert all(int(ugx) == 50 * int(people) == 50 * int(calls) for people, calls, ugx in pictures)
 
 
-def press_ctrl_c(process: subprocess.Popen[str] | subprocess.Popen[bytes], *, every_s: float) -> None:
+def press_ctrl_c(
+    process: subprocess.Popen[str] | subprocess.Popen[bytes],
+    *,
+    every_s: float,
+    until: Callable[[], bool] = lambda: False,
+) -> None:
     """Again and again, until the process ends."""
-    while process.poll() is None:
+    while process.poll() is None and not until():
         process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(every_s)
@@ -181,7 +191,8 @@ def test_a_process_that_is_declined(cli: Cli, api: SandboxHandle, end: str) -> N
         if end == "n":
             person.type("n\n")
         else:
-            press_ctrl_c(process, every_s=0.3)  # it may come before the answer is being read
+            # The first one may come before the answer is being read. None must come after it has worked.
+            press_ctrl_c(process, every_s=1, until=lambda: "Nothing was sent" in person.screen)
         assert process.wait(60) == 4
         person.wait_for("mambo: Nothing was sent.\n")
     assert cli.listing() == before

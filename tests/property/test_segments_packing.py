@@ -12,9 +12,9 @@ import unicodedata
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.sms_packer import SEPTETS, decode, encode, is_gsm_7, septets
 
 from pipelines.segments import Encoding, explain, forcing_characters, measure, smart_encode
+from support.sms_packer import SEPTETS, decode, encode, is_gsm_7, septets
 
 PAIRS = [character for character, codes in SEPTETS.items() if len(codes) == 2]
 GSM_7 = st.sampled_from(sorted(SEPTETS))

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import pytest
-from support.sms_packer import SEPTETS
 
 from mambo_io.errors import InputError
 from pipelines.segments import (
@@ -17,6 +16,7 @@ from pipelines.segments import (
     measure,
     smart_encode,
 )
+from support.sms_packer import SEPTETS
 
 GSM, UCS = Encoding.GSM_7, Encoding.UCS_2
 EURO = "€"  # two septets
