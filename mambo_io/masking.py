@@ -9,7 +9,7 @@ import re
 # that cannot be seen, brackets, dots, slashes, dashes of any length. Times and money (`08:00`, `600,000`) have shorter
 # groups or other separators. A date is told apart by its month and day, so that no number passes for one.
 _NUMBER_OR_DATE = re.compile(
-    r"(?P<date>(?<![\d+])(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?!\d))"
+    r"(?P<date>(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?!\d))"
     r"|\+?\d(?:(?:[^\S\r\n]|[().\-/\u200b-\u2015\u202a-\u202e\u2060-\u2069\u2212\ufeff]){0,3}\d){6,}"
 )
 

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,7 +25,9 @@ import psutil
 from filelock import FileLock
 
 from mambo_io.errors import InputError
+from mambo_io.ledger import CampaignRow
 from mambo_io.settings import MamboSettings
+from pipelines.sending import Progress
 from pipelines.summary import CampaignSummary
 
 START_TIMEOUT_S = 120.0
@@ -46,6 +48,7 @@ def send_through_engine(
     allow_repeat: bool,
     accept_canary: bool,
     command: str,
+    on_progress: Callable[[Progress, CampaignRow], None],
 ) -> CampaignSummary:
     """Run the flow `send-campaign` in this process, and sum up what the ledger says afterwards.
 
@@ -60,11 +63,12 @@ def send_through_engine(
         from mambo_io.errors import Stopped
         from mambo_io.ledger import Ledger
         from pipelines.campaign import load_campaign
-        from pipelines.flows import send_campaign
+        from pipelines.flows import progress_listener, send_campaign
         from pipelines.runs import open_store
         from pipelines.summary import summarize
 
         with temporary_settings({PREFECT_API_URL: api_url} if api_url else {}), suppress(Stopped), _surviving_server():
+            progress_listener.set(on_progress)
             send_campaign(str(file), edition, approved=approved, allow_repeat=allow_repeat, accept_canary=accept_canary)
         with open_store(settings) as store:
             ledger = Ledger(store)

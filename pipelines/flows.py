@@ -56,6 +56,13 @@ R = TypeVar("R")
 
 _PROGRESS_EVERY_S = 3.0
 
+OnProgress = Callable[[Progress, CampaignRow], None]
+
+# Who else wants to hear of a run's progress, in this process: a terminal. A parameter of the flow would be stored.
+progress_listener: contextvars.ContextVar[OnProgress] = contextvars.ContextVar(
+    "progress_listener", default=lambda *_: None
+)
+
 
 def _masked(function: Callable[P, R]) -> Callable[P, R]:
     """Let our own errors through, which hold no data; of any other only the text of its traceback, masked.
@@ -126,7 +133,13 @@ def send_chunks(
     command: str,
 ) -> CampaignSummary:
     """The send loop. It runs in this task's own thread, where it can see SIGTERM, and drains what is in flight."""
-    with _progress_artifact(campaign.name, edition, sent_before) as on_progress:
+    listen = progress_listener.get()
+    with _progress_artifact(campaign.name, edition, sent_before) as publish:
+
+        def on_progress(now: Progress, row: CampaignRow) -> None:
+            publish(now, row)
+            listen(now, row)
+
         return send_edition(
             campaign,
             settings,
@@ -221,7 +234,7 @@ def _in_accepted_calls(ledger: Ledger, campaign: CampaignRow) -> int:
 
 
 @contextmanager
-def _progress_artifact(name: str, edition: str, sent_before: int) -> Iterator[Callable[[Progress, CampaignRow], None]]:
+def _progress_artifact(name: str, edition: str, sent_before: int) -> Iterator[OnProgress]:
     """A progress artifact, published every few seconds by a thread of its own, so that sending never waits for it."""
     latest: list[float] = []
     done = threading.Event()

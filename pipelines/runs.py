@@ -20,7 +20,7 @@ from mambo_io.errors import InputError, SettingsError, StoreError
 from mambo_io.ledger import CampaignRow, Ledger
 from mambo_io.model import Balance, CampaignState, ChunkState, Outcome
 from mambo_io.planning import write_plan, write_suppressions
-from mambo_io.replies import BalanceRefused
+from mambo_io.replies import BalanceRefused, BalanceUnavailable
 from mambo_io.sender import Limits, Sender
 from mambo_io.settings import MamboSettings, default_store
 from mambo_io.store import NoLedgerYet, Store
@@ -252,7 +252,7 @@ def read_balance(settings: MamboSettings) -> Balance:
         latch = Ledger(store).credentials_latch(settings.account)
         if latch is not None:
             raise InputError(
-                f"the API refused these credentials before ({latch}), and another refusal may suspend the account",
+                "the API refused these credentials before, and another refusal may suspend the account",
                 fix="Correct MAMBO_USERNAME and MAMBO_PASSWORD, then: mambo balance --unlock.",
             )
         with MamboClient(base_url=settings.base_url) as client:
@@ -260,7 +260,9 @@ def read_balance(settings: MamboSettings) -> Balance:
                 reading = client.balance(settings.username, settings.password)
             except BalanceRefused as refusal:
                 accounting.set_latch(connection, settings.account, refusal.message, who=who(), now=datetime.now(UTC))
-                raise
+                raise BalanceRefused(f"{refusal.message} When they are right: mambo balance --unlock.") from None
+            except BalanceUnavailable as silence:
+                raise BalanceUnavailable(f"{silence.message} To ask again: mambo balance.") from None
         accounting.record_reading(connection, settings.account, reading.balance_ugx, who=who(), now=datetime.now(UTC))
     return reading
 

@@ -88,6 +88,8 @@ def estimate(
     """
     campaign, settings = load_campaign(file), load_settings()
     check_edition(edition)
+    if rejected is not None:
+        _check_no_source(rejected, campaign)
     prepared, summed = _estimate(campaign, settings, edition, allow_repeat, open_ledger(settings))
     if rejected is not None:
         _write_rejected(prepared, rejected)
@@ -165,8 +167,8 @@ def send(
         screens.say(f"Host {settings.host}, account {settings.account}, store {store}")
     if not yes:
         _ask(question, name_to_type=campaign.name if begun is None and not settings.is_loopback else None)
-    if direct:
-        with screens.send_progress(campaign.name) as on_progress:
+    with screens.send_progress(campaign.name) as on_progress:
+        if direct:
             summary = send_edition(
                 campaign,
                 settings,
@@ -177,18 +179,19 @@ def send(
                 accept_canary=accept_canary,
                 on_progress=on_progress,
             )
-    else:
-        from pipelines.engine import send_through_engine
+        else:
+            from pipelines.engine import send_through_engine
 
-        summary = send_through_engine(
-            file,
-            settings,
-            edition=edition,
-            approved=approved,
-            allow_repeat=allow_repeat,
-            accept_canary=accept_canary,
-            command=command,
-        )
+            summary = send_through_engine(
+                file,
+                settings,
+                edition=edition,
+                approved=approved,
+                allow_repeat=allow_repeat,
+                accept_canary=accept_canary,
+                command=command,
+                on_progress=on_progress,
+            )
     _tell(summary, json=json)
     return summary.exit_code
 
@@ -253,6 +256,13 @@ def _tell_again(summary: CampaignSummary, file: Path, *, json: bool) -> int:
 def _next_edition(edition: str) -> str:
     """The number after `edition`; an edition with another name is followed by NAME-2."""
     return str(int(edition) + 1) if edition.isdecimal() else f"{edition}-2"
+
+
+def _check_no_source(output: Path, campaign: Campaign) -> None:
+    """A file that is written must not take the place of one that the campaign is made from."""
+    for source in (campaign.file, campaign.recipients_path, *campaign.suppression_paths):
+        if output.resolve() == source.resolve():
+            raise InputError("is a file of the campaign itself", file=output, fix="Choose another name.")
 
 
 def _write_rejected(prepared: Prepared, path: Path) -> None:

@@ -74,7 +74,10 @@ def results(name: str, /, *, output: Path, edition: str | None = None) -> int:
 
     with open_store(load_settings()) as opened:
         ledger = Ledger(opened)
-        frame = check_frame(ledger.results(ledger.get(name, edition)), RESULTS)
+        row = ledger.get(name, edition)
+        if output.exists() and output.name == Path(row.source).name:
+            raise InputError("has the name of the list of recipients", file=output, fix="Choose another name.")
+        frame = check_frame(ledger.results(row), RESULTS)
     write_dataset(frame, output)
     screens.say(f"{screens.count(frame.height, 'row')} in {output}")
     return 0

@@ -17,7 +17,6 @@ from cyclopts.validators import Number
 
 from mambo_io.errors import InputError, Stopped
 from mambo_io.sandbox import SandboxHandle, running
-from pipelines.cli import screens
 from pipelines.examples import example_folder
 
 _DEMO_CAMPAIGN = "clinic-day"
@@ -36,7 +35,7 @@ def demo() -> int:
     for file in example_folder().iterdir():
         if file.is_file() and file.suffix != ".py":
             (folder / file.name).write_bytes(file.read_bytes())
-    screens.say(f"A sandbox and {campaign.name}, all in {folder}\n")
+    _say(f"A sandbox and {campaign.name}, all in {folder}\n")
     with running(folder / "sandbox", unsupported_prefix=("+25672",)) as api:
         environment = _demo_environment(folder, api)
         sent = _mambo(["send", campaign.name, "--yes"], folder, environment)
@@ -44,7 +43,7 @@ def demo() -> int:
             raise Stopped(f"The demo's campaign did not complete (exit code {sent}); look into {folder}.")
         _mambo(["results", _DEMO_CAMPAIGN, "--output", "results.xlsx"], folder, environment)
         same = _compare(folder, api)
-    screens.say(f"\n{same}\nResults: {folder / 'results.xlsx'}\nLedger:  {folder / 'ledger.db'}")
+    _say(f"\n{same}\nResults: {folder / 'results.xlsx'}\nLedger:  {folder / 'ledger.db'}")
     return 0
 
 
@@ -65,10 +64,10 @@ def sandbox(*, port: Port = 8014, folder: Path | None = None, latency_ms: int = 
     """
     place = folder or Path("sandbox")
     with running(place, port=port, latency_ms=latency_ms) as api:
-        screens.say(f"The sandbox listens at {api.url}. In the shell that sends:\n")
+        _say(f"The sandbox listens at {api.url}. In the shell that sends:\n")
         for name, value in _sandbox_settings(place.absolute(), api).items():
-            screens.say(f"export {name}={shlex.quote(value)}")
-        screens.say("\nStop it with Ctrl-C.")
+            _say(f"export {name}={shlex.quote(value)}")
+        _say("\nStop it with Ctrl-C.")
         _until_stopped()
     return 0
 
@@ -86,10 +85,10 @@ def up(*, port: Port = 4200) -> int:
     from pipelines.engine import announced, running_server, serving
 
     if (other := running_server()) is not None:
-        raise InputError(f"a server runs already at {other.removesuffix('/api')}")
-    screens.out.print("Starting, this takes some seconds.")
+        raise InputError(f"a server runs already at {other.removesuffix('/api')}", fix="`mambo send` uses it.")
+    _say("Starting, this takes some seconds.")
     with serving(ui=True, port=port) as api_url, announced(api_url):
-        screens.out.print(f"Prefect: {api_url.removesuffix('/api')}\nStop it with Ctrl-C.")
+        _say(f"Prefect: {api_url.removesuffix('/api')}\nStop it with Ctrl-C.")
         _until_stopped()
     return 0
 
@@ -139,6 +138,11 @@ def _compare(folder: Path, api: SandboxHandle) -> str:
     if charged != spent:
         raise AssertionError("the sandbox charged something else than the results say")
     return f"The sandbox delivered {delivered.height:,} messages for UGX {spent:,}: just what the results say."
+
+
+def _say(text: str) -> None:
+    """At once, also into a pipe: whoever started a server waits for what it says."""
+    print(text, flush=True)
 
 
 def _until_stopped() -> None:

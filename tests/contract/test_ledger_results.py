@@ -171,6 +171,12 @@ def test_a_run_lasts_from_its_first_intent_to_its_last_answer(store: Store, conn
     run.settle(second, good_reply(second))
     assert ledger.last_run_seconds(run.campaign) == 4
 
+    newest = Run(connection, run.campaign, now=NOON + timedelta(hours=1), name="newest")
+    third = newest.claim_one()
+    newest.now += timedelta(seconds=7)
+    newest.settle(third, good_reply(third))
+    assert ledger.last_run_seconds(run.campaign) == 7, "the pause between the runs is not counted"
+
 
 # --- the repeat guard -------------------------------------------------------------------------------------------------
 

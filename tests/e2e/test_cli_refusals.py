@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from mambo_io.sandbox import SandboxHandle
 from mambo_io.sandbox.faults import Charge
 from support.cli import PEOPLE, Cli, campaign_toml, numbers_of
 from support.processes import MAMBO, mambo
+from support.sandboxed import environment
 
 SEND = ("send", "clinic-day.toml", "--direct", "--yes")
 ESTIMATE = ("estimate", "clinic-day.toml")
@@ -322,14 +324,22 @@ def api(start_sandbox: Callable[..., SandboxHandle]) -> SandboxHandle:
     return start_sandbox()
 
 
+@pytest.fixture(scope="module")
+def begun_folder(api: SandboxHandle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the campaign file, its list and the ledger of an edition that has begun."""
+    folder = tmp_path_factory.mktemp("begun")
+    (folder / "people.csv").write_text(numbers_of(5))
+    (folder / "clinic-day.toml").write_text(campaign_toml(sending={"chunk_size": 2, "canary_size": 1}))
+    api.set_faults([Charge(price_ugx=60)])
+    assert mambo(*SEND, cwd=folder, env=environment(api, "ledger.db")).returncode == 3
+    return folder
+
+
 @pytest.fixture
-def begun(cli: Cli, api: SandboxHandle) -> Cli:
+def begun(cli: Cli, api: SandboxHandle, begun_folder: Path) -> Cli:
     """clinic-day/1, of which the first call was made; the price was not the estimated one, so the rest waits."""
     cli.use(api)
-    cli.campaign(numbers_of(5), sending={"chunk_size": 2, "canary_size": 1})
-    api.set_faults([Charge(price_ugx=60, times=None)])
-    assert cli(*SEND).code == 3
-    api.set_faults([])
+    shutil.copytree(begun_folder, cli.folder, dirs_exist_ok=True)
     return cli
 
 
@@ -396,6 +406,8 @@ def test_what_has_begun_stays_with_its_account_and_host(begun: Cli) -> None:
         ("send people.csv --yes", "people.csv: is a list of people, not a campaign file. `mambo new NAME people.csv`"),
         ("estimate .", ".: is a folder. Name the campaign's .toml file."),
         ("estimate clinic-day.toml --rejected rejected.txt", "rejected.txt: files that end in '.txt' are not written"),
+        ("estimate clinic-day.toml --rejected people.csv", "people.csv: is a file of the campaign itself. Choose"),
+        ("estimate clinic-day.toml --rejected ./clinic-day.toml", "clinic-day.toml: is a file of the campaign itself"),
         ("estimate clinic-day.toml --rejected no/rejected.csv", "no/rejected.csv: no folder 'no'. Make the folder"),
         ("new clinic-day people.csv", "clinic-day.toml: exists already. Choose another name, or edit that file."),
         ("new clinic/day people.csv", "'clinic/day' is not a campaign name. Write a name of a to z, 0 to 9 and dashes"),
@@ -430,6 +442,10 @@ def test_commands_options_and_names(cli: Cli, command: str, line: str) -> None:
         ("results clinic-dya --output r.csv", "there is no campaign clinic-dya in ledger.db. Did you mean clinic-day?"),
         ("results clinic-day --edition 2 --output r.csv", "clinic-day has no edition 2. It has: 1."),
         ("results clinic-day --output r.txt", "r.txt: files that end in '.txt' are not written. These endings are: "),
+        (
+            "results clinic-day --output people.csv",
+            "people.csv: has the name of the list of recipients. Choose another",
+        ),
         ("results clinic-day --output results", "results: the file's name has no ending. These endings are: .csv"),
         ("results clinic-day --output no/r.csv", "no/r.csv: no folder 'no'. Make the folder first."),
         ("results clinic-day --output .", ".: the file's name has no ending"),

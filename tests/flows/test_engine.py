@@ -14,203 +14,161 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from mambo_io.errors import InputError
 from mambo_io.sandbox import SandboxHandle
-from mambo_io.sandbox.faults import Delay
 from pipelines import engine as engines
+from pipelines.cli.servers import up
 from support.checker import check
 from support.lists import campaign_of
 from support.prefect_server import PrefectServer
-from support.processes import MAMBO, mambo, started
+from support.processes import MAMBO, started
 from support.sandboxed import environment, people, rows
 
 pytestmark = pytest.mark.xdist_group("engine")
 
 PEOPLE = 40
-_PATIENCE_S = 60
-
-SERVE = """
-import time
-from pipelines.engine import serving
-with serving(ui=False) as url:
-    print(url, flush=True)
-    time.sleep(600)
-"""
+_PATIENCE_S = 120
 
 
-@pytest.fixture(scope="module")
-def running_sandbox(start_sandbox: Callable[..., SandboxHandle]) -> SandboxHandle:
-    return start_sandbox(balance_ugx=10_000_000)
-
-
-@pytest.fixture
-def api(running_sandbox: SandboxHandle) -> SandboxHandle:
-    running_sandbox.set_faults([])
-    return running_sandbox
-
-
-def write(folder: Path, name: str, block: int, *, chunk_size: int = 10) -> Path:
-    limits = f"window = 'any'\ncalls_per_second = 0\nchunk_size = {chunk_size}\ncanary_size = 5"
-    sections, message = f"[sending]\n{limits}", f"Hello from {name}."
-    return campaign_of(folder, people(PEOPLE, block=block), name=name, message=message, sections=sections).file
-
-
-def ends(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.wait(_PATIENCE_S)
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-
-
-def is_answered(url: str) -> bool:
-    with contextlib.suppress(httpx.HTTPError), httpx.Client(trust_env=False) as client:
-        return client.get(f"{url}/health").status_code == httpx.codes.OK
-    return False
-
-
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + _PATIENCE_S
-    while not condition():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-def test_a_server_ends_with_its_parent_however_that_ends_and_knows_no_secret(
-    prefect_server: PrefectServer, tmp_path: Path
-) -> None:
-    secrets = {"MAMBO_API_KEY": "secret", "MAMBO_PASSWORD": "secret", "MAMBO_STORE": "postgresql://u:secret@host/db"}
-    with started(sys.executable, "-c", SERVE, cwd=tmp_path, env=secrets) as parent:
-        assert parent.stdout is not None
-        url = parent.stdout.readline().strip()
-        assert is_answered(url)
-        [server] = psutil.Process(parent.pid).children()
-        assert "secret" not in str(server.environ())
-        assert os.getpgid(server.pid) != os.getpgid(parent.pid), "Ctrl-C at the terminal would reach it"
-        parent.kill()
-        parent.wait()
-        assert ends(server)
-        assert not is_answered(url)
-
-
-def test_ctrl_c_reaches_the_sender_and_the_server_lives_to_record_how_it_ended(
-    prefect_server: PrefectServer, api: SandboxHandle, tmp_path: Path
-) -> None:
-    """`mambo send` with a server of its own; what that recorded is asked of the other one, which has the same home."""
-    file, store = write(tmp_path, "interrupted", 20), str(tmp_path / "ledger.db")
-    api.set_faults([Delay(after_s=0.3, times=None)])
-    before = api.calls().height
-    with started(*MAMBO, "send", file, "--yes", cwd=tmp_path, env=environment(api, store)) as process:
-        wait_for(lambda: api.calls().height > before, process)
-        [server] = psutil.Process(process.pid).children()
-        os.killpg(process.pid, signal.SIGINT)
-        told, _ = process.communicate(timeout=_PATIENCE_S)
-    assert process.returncode == 3, told
-    assert ends(server)
-    check(store, api, "interrupted", rows=rows(PEOPLE), complete=False)
-    run = prefect_server.run("interrupted/1")
-    assert run["state_name"] == "Stopped"
-    assert "stopped by you" in run["state"]["message"]
-    assert len(prefect_server.task_runs(run, 7)) == 7, "nothing was lost on the way to a server that was to stop"
-
-
-def test_two_sends_at_the_same_time(prefect_server: PrefectServer, api: SandboxHandle, tmp_path: Path) -> None:
-    """Each starts a server over the same database; a proxy of the user's has no part in the way there."""
-    store = str(tmp_path / "ledger.db")
-    hostile = {"HTTP_PROXY": "http://127.0.0.1:9", "ALL_PROXY": "http://127.0.0.1:9"}
-    with contextlib.ExitStack() as stack:
-        processes = []
-        for block, name in enumerate(("one", "other"), start=21):
-            folder = tmp_path / name
-            folder.mkdir()
-            command = (*MAMBO, "send", write(folder, name, block), "--yes")
-            processes.append(
-                stack.enter_context(started(*command, cwd=folder, env={**environment(api, store), **hostile}))
-            )
-        for process in processes:
-            told, _ = process.communicate(timeout=2 * _PATIENCE_S)
-            assert process.returncode == 0, told
-    for name in ("one", "other"):
-        check(store, api, name, rows=rows(PEOPLE))
-        assert prefect_server.run(f"{name}/1")["state_name"] == "Completed"
-
-
-def test_a_server_in_the_users_profile_is_used_and_no_other_is_started(
-    prefect_server: PrefectServer, api: SandboxHandle, tmp_path: Path
-) -> None:
-    home = tmp_path / "prefect"
-    home.mkdir()
-    (home / "profiles.toml").write_text(
-        f'active = "mine"\n[profiles.mine]\nPREFECT_API_URL = "{prefect_server.url}"\n', encoding="utf-8"
-    )
-    file, store = write(tmp_path, "profile", 23), str(tmp_path / "ledger.db")
-    sent = mambo("send", file, "--yes", cwd=tmp_path, env={**environment(api, store), "PREFECT_HOME": str(home)})
-    assert sent.returncode == 0, sent.stderr
-    assert prefect_server.run("profile/1")["state_name"] == "Completed"
-    assert not (home / "prefect.db").exists()
-
-
-def test_a_server_that_does_not_answer_is_told_in_one_line(api: SandboxHandle, tmp_path: Path) -> None:
-    file, store = write(tmp_path, "nowhere", 24), str(tmp_path / "ledger.db")
-    settings = {**environment(api, store), "PREFECT_API_URL": "http://127.0.0.1:9/api"}
-    sent = mambo("send", file, "--yes", cwd=tmp_path, env=settings)
-    assert sent.returncode == 2, sent.stderr
-    assert sent.stderr == (
-        "mambo: PREFECT_API_URL: Failed to reach API at http://127.0.0.1:9/api/. "
-        "Start that server, or use `mambo send --direct`.\n"
-    )
-
-
-@pytest.fixture
-def up(prefect_server: PrefectServer, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`mambo up`, and the address that it prints."""
-    with started(*MAMBO, "up", "--port", "0", cwd=tmp_path) as process:
-        assert process.stdout is not None
-        address = next(line.split()[1] for line in process.stdout if line.startswith("Prefect:"))
-        yield process, address
-
-
-def test_up_shows_pages_and_is_used_as_long_as_it_runs(
-    up: tuple[subprocess.Popen[str], str], prefect_server: PrefectServer
-) -> None:
-    process, address = up
+def test_up_shows_pages_that_know_where_the_runs_are(prefect_server: PrefectServer) -> None:
+    address = prefect_server.url.removesuffix("/api")
     with httpx.Client(base_url=address, trust_env=False, follow_redirects=True) as browser:
         page = browser.get("/", headers={"Accept": "text/html"})
         assert page.status_code == httpx.codes.OK
         assert page.headers["content-type"].startswith("text/html")
         assert "<title>" in page.text
-        settings = browser.get("/ui-settings").json()
-    assert settings["api_url"] == f"{address}/api", "where the pages look for the runs"
+        assert browser.get("/ui-settings").json()["api_url"] == prefect_server.url
 
-    assert engines.running_server() == f"{address}/api"
+
+def test_up_is_used_as_long_as_it_runs(prefect_server: PrefectServer) -> None:
+    assert engines.running_server() == prefect_server.url
     with engines._server() as used:
-        assert used == f"{address}/api"
-    second = mambo("up", cwd=Path(), env={})
-    assert (second.returncode, second.stderr) == (2, f"mambo: a server runs already at {address}.\n")
+        assert used == prefect_server.url
+    with pytest.raises(InputError, match=f"a server runs already at {prefect_server.url.removesuffix('/api')}"):
+        up()
 
-    process.send_signal(signal.SIGINT)
-    assert process.wait(_PATIENCE_S) == 0
-    assert engines.running_server() is None
-    assert not list(prefect_server.home.glob("mambo-up*"))
+
+def test_a_server_of_the_users_own_settings_comes_first(prefect_server: PrefectServer) -> None:
+    with temporary_settings({PREFECT_API_URL: prefect_server.url}), engines._server() as used:
+        assert used is None, "their settings stand"
+
+
+def test_a_server_of_theirs_that_does_not_answer_is_told() -> None:
+    told = r"PREFECT_API_URL: Failed to reach API at http://127.0.0.1:9/api/. Start that server, or use `mambo send --d"
+    with (
+        temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}),
+        pytest.raises(InputError, match=told),
+        engines._server(),
+    ):
+        pass
+
+
+@contextlib.contextmanager
+def announcement(server: PrefectServer, text: str | None) -> Iterator[None]:
+    """Another text, or none, where `mambo up` says where it is."""
+    file = server.home / "mambo-up.json"
+    before = file.read_text(encoding="utf-8")
+    if text is None:
+        file.unlink()
+    else:
+        file.write_text(text, encoding="utf-8")
+    try:
+        yield
+    finally:
+        file.write_text(before, encoding="utf-8")
 
 
 def test_an_address_that_a_killed_one_left_behind_is_not_used(prefect_server: PrefectServer) -> None:
     """Whoever listens there now may be somebody else's server."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as dead:
         started_at = psutil.Process(dead.pid).create_time()
-    left = prefect_server.home / "mambo-up.json"
-    left.write_text(f'{{"api_url": "{prefect_server.url}", "pid": {dead.pid}, "started": {started_at}}}')
-    try:
+    left = f'{{"api_url": "{prefect_server.url}", "pid": {dead.pid}, "started": {started_at}}}'
+    with announcement(prefect_server, left):
         assert engines.running_server() is None
-    finally:
-        left.unlink()
 
 
 def test_a_port_that_is_taken_is_told(prefect_server: PrefectServer) -> None:
     port = httpx.URL(prefect_server.url).port
     assert port is not None
-    with (
-        pytest.raises(InputError, match=rf"port: cannot listen on 127.0.0.1:{port}"),
-        engines.serving(ui=False, port=port),
-    ):
+    told = rf"port: cannot listen on 127.0.0.1:{port}. Choose another --port."
+    with pytest.raises(InputError, match=told), engines.serving(ui=False, port=port):
         pass
+
+
+# --- a server for the length of one command ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def running_sandbox(start_sandbox: Callable[..., SandboxHandle]) -> SandboxHandle:
+    return start_sandbox(balance_ugx=10_000_000, api_key="a-secret-of-the-account")
+
+
+def write(folder: Path, name: str, block: int) -> Path:
+    """A campaign in a folder of its own that takes half a minute."""
+    limits = "window = 'any'\ncalls_per_second = 0.25\nchunk_size = 5\ncanary_size = 5"
+    sections, message = f"[sending]\n{limits}", f"Hello from {name}."
+    folder = folder / name
+    folder.mkdir()
+    return campaign_of(folder, people(PEOPLE, block=block), name=name, message=message, sections=sections).file
+
+
+def server_of(pid: int) -> psutil.Process:
+    [server] = psutil.Process(pid).children()
+    return server
+
+
+def is_gone(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.wait(_PATIENCE_S)
+    return not process.is_running()
+
+
+def wait_for_a_call(api: SandboxHandle, text: str, process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + _PATIENCE_S
+    while text not in api.calls()["message"]:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_two_sends_at_the_same_time_of_which_one_is_interrupted_and_one_is_killed(
+    prefect_server: PrefectServer, running_sandbox: SandboxHandle, tmp_path: Path
+) -> None:
+    """Each has a server of its own, over the same database; what they recorded is asked of the one that stays."""
+    api, store = running_sandbox, str(tmp_path / "ledger.db")
+    proxies = dict.fromkeys(("HTTP_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")  # not for the way to this machine
+    with announcement(prefect_server, None), contextlib.ExitStack() as stack:
+        first, second = (
+            stack.enter_context(
+                started(*MAMBO, "send", file, "--yes", cwd=tmp_path, env={**environment(api, store), **proxies})
+            )
+            for file in (write(tmp_path, "interrupted", 20), write(tmp_path, "killed", 21))
+        )
+        wait_for_a_call(api, "Hello from interrupted.", first)
+        server = server_of(first.pid)
+        assert "a-secret-of-the-account" not in str(server.environ())
+        os.killpg(first.pid, signal.SIGINT)  # as Ctrl-C does it at a terminal
+        told, _ = first.communicate(timeout=_PATIENCE_S)
+        assert first.returncode == 3, told
+        assert is_gone(server)
+
+        wait_for_a_call(api, "Hello from killed.", second)
+        server = server_of(second.pid)
+        second.kill()
+        second.wait()
+        assert is_gone(server)
+
+    check(store, api, "interrupted", rows=rows(PEOPLE), complete=False)
+    check(store, api, "killed", rows=rows(PEOPLE), complete=False)
+    run = prefect_server.run("interrupted/1")
+    assert run["state_name"] == "Stopped"
+    assert "stopped by you" in run["state"]["message"]
+    prefect_server.task_runs(run, 7)  # nothing was lost on the way to a server that was to stop
+    assert prefect_server.run("killed/1")["state_name"] == "Running", "nobody was left to say that it ended"
+
+
+def test_the_server_of_up_knows_no_secret(prefect_server: PrefectServer) -> None:
+    assert "a-secret-of-the-account" in str(psutil.Process(prefect_server.pid).environ())
+    assert "a-secret-of-the-account" not in str(server_of(prefect_server.pid).environ())

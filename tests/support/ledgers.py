@@ -139,10 +139,16 @@ class Run:
     """One run of a campaign edition, call by call. Making it takes the campaign over."""
 
     def __init__(
-        self, connection: Connection, campaign: CampaignRow, *, limits: Limits = NO_LIMITS, now: datetime = NOON
+        self,
+        connection: Connection,
+        campaign: CampaignRow,
+        *,
+        limits: Limits = NO_LIMITS,
+        now: datetime = NOON,
+        name: str = "run",
     ) -> None:
         self.connection, self.campaign, self.limits, self.now = connection, campaign, limits, now
-        self.sender = Sender(connection, campaign, run="run", who="tester")
+        self.sender = Sender(connection, campaign, run=name, who="tester")
         self.orphans = self.sender.start(now)
 
     @classmethod

@@ -26,6 +26,7 @@ class PrefectServer:
 
     url: str  # of its API
     home: Path
+    pid: int  # of `mambo up`, whose child it is
 
     def runs(self, name: str) -> list[dict[str, Any]]:
         """The flow runs of this name, the oldest first."""

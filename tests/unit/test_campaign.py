@@ -23,7 +23,7 @@ message = "Dear {first_name|friend}, clinic day is {day}."
 path = "people.csv"
 """
 
-# The table "Every key" of docs/design: key, default. `[schedule]`, `approval` and `transactional` come later.
+# Every key that may be left out, and what it is then.
 DEFAULTS: dict[str, Any] = {
     "max_segments": 3,
     "smart_encoding": False,
