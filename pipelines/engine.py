@@ -99,6 +99,8 @@ def _server() -> Iterator[str | None]:
     if (running := running_server()) is not None:
         yield running
     else:
+        if sys.stderr.isatty():
+            print("Starting a Prefect server for this run; the very first start takes half a minute.", file=sys.stderr)
         with serving(ui=False) as url:
             yield url
 

@@ -71,6 +71,13 @@ def send_command(file: Path, edition: str, *, direct: bool = False) -> str:
 def check_target(campaign: Campaign, settings: MamboSettings) -> None:
     """Refuse before anything is read: a missing key, or a sandbox campaign on its way to a real host."""
     settings.require_api_key()
+    if settings.max_cost_per_day_ugx is not None:
+        # A limit that is set and not kept would be worse than none.
+        raise SettingsError(
+            "is not kept by this version; it comes with a later one",
+            key="MAMBO_MAX_COST_PER_DAY_UGX",
+            fix="Unset it, and set [sending] max_cost_ugx in the campaign file.",
+        )
     if campaign.sandbox_only and not settings.is_loopback:
         raise SettingsError(
             f"{campaign.name} is sandbox_only and may not go to {settings.host}",

@@ -38,10 +38,9 @@ def demo() -> int:
     _say(f"A sandbox and {campaign.name}, all in {folder}\n")
     with running(folder / "sandbox", unsupported_prefix=("+25672",)) as api:
         environment = _demo_environment(folder, api)
-        sent = _mambo(["send", campaign.name, "--yes"], folder, environment)
-        if sent != 0:
-            raise Stopped(f"The demo's campaign did not complete (exit code {sent}); look into {folder}.")
-        _mambo(["results", _DEMO_CAMPAIGN, "--output", "results.xlsx"], folder, environment)
+        for command in (["send", campaign.name, "--yes"], ["results", _DEMO_CAMPAIGN, "--output", "results.xlsx"]):
+            if code := _mambo(command, folder, environment):
+                raise Stopped(f"`mambo {command[0]}` did not complete (exit code {code}); look into {folder}.")
         same = _compare(folder, api)
     _say(f"\n{same}\nResults: {folder / 'results.xlsx'}\nLedger:  {folder / 'ledger.db'}")
     return 0
@@ -127,9 +126,11 @@ def _mambo(arguments: list[str], folder: Path, environment: dict[str, str]) -> i
 
 def _compare(folder: Path, api: SandboxHandle) -> str:
     """What the sandbox says it delivered, beside what the results table says, person by person."""
-    from pipelines import results
+    from mambo_io.ledger import Ledger
+    from mambo_io.store import Store
 
-    table = results(_DEMO_CAMPAIGN, store=str(folder / "ledger.db"))
+    with Store(str(folder / "ledger.db")) as store:
+        table = Ledger(store).results(Ledger(store).get(_DEMO_CAMPAIGN))
     accepted = table.filter(table["outcome"] == "accepted").select("e164", "message").sort("e164", "message")
     delivered = api.deliveries().select("e164", message="text").sort("e164", "message")
     if not accepted.equals(delivered):

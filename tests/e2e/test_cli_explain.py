@@ -182,7 +182,7 @@ def test_a_reader_that_is_gone_is_no_error(tmp_path: Path, command: str) -> None
     """Little is said, so that it is first written when the command ends."""
     script = '{ "$@"; echo $? > code; } | true'
 
-    found = run("sh", "-c", script, "sh", *MAMBO, *command.split(), cwd=tmp_path)
+    found = run("sh", "-c", script, "sh", *MAMBO, *command.split(), cwd=tmp_path, env={"PYTHONUNBUFFERED": ""})
 
     assert found.stderr == ""
     assert (tmp_path / "code").read_text() in ("0\n", "3\n")  # 0: it was quicker than the reader

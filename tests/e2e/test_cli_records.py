@@ -237,6 +237,7 @@ def test_a_ledger_of_a_newer_version_is_left_alone(sent: Cli) -> None:
         pytest.param('phone,"first\nname"', id="a line break"),
         pytest.param("phone,{braces} | bar", id="what a merge field cannot name"),
         pytest.param("phone,Erinnya eŋŋwa 😀", id="letters of Luganda"),
+        pytest.param("phone,de\x7flete", id="a character that TOML forbids"),
         pytest.param("phone", id="nothing but numbers"),
     ],
 )

@@ -210,6 +210,7 @@ def test_rows_hidden_by_a_filter_wait_for_a_decision(cli: Cli) -> None:
 
 def test_a_campaign_for_the_sandbox_goes_nowhere_else(cli: Cli) -> None:
     cli.campaign(sandbox_only=True)
+    (cli.folder / "people.csv").unlink()  # said before any list is read
     cli.set(BASE_URL="https://api.example.invalid")
 
     assert cli.refused(*SEND).startswith(
@@ -240,6 +241,8 @@ def test_nobody_to_ask_is_told_at_once(cli: Cli) -> None:
         pytest.param({"BASE_URL": "http://api.example.org"}, ESTIMATE, "MAMBO_BASE_URL: is http", id="http, estimate"),
         pytest.param({"BASE_URL": "https://jane:secret@example.org"}, SEND, "MAMBO_BASE_URL: is not a plain web",
                      id="a password in the address"),
+        pytest.param({"MAX_COST_PER_DAY_UGX": "1000"}, SEND, "MAMBO_MAX_COST_PER_DAY_UGX: is not kept by this version",
+                     id="a limit that would not hold"),
         pytest.param({"ACCOUNT": "a b"}, SEND, "MAMBO_ACCOUNT: has a value that cannot be used", id="account"),
         pytest.param({"PASSWORD": None}, ("balance",), "MAMBO_PASSWORD: is not set. The balance endpoint asks for the "
                      "account's username and password, not for the API key.", id="no password"),

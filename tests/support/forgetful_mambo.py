@@ -12,11 +12,11 @@ from mambo_io import statements
 from mambo_io.model import ChunkState
 from mambo_io.tables import chunks
 
-statements.ORPHANED_CHUNKS = (
-    update(chunks).where(chunks.c.state == ChunkState.IN_FLIGHT).values(state=ChunkState.PLANNED)
-)
-
+# Only as a program of its own: imported, it would put the fault into the process of the tests.
 if __name__ == "__main__":
+    statements.ORPHANED_CHUNKS = (
+        update(chunks).where(chunks.c.state == ChunkState.IN_FLIGHT).values(state=ChunkState.PLANNED)
+    )
     from pipelines.cli import main
 
     main()

@@ -24,7 +24,6 @@ from support.checker import check
 from support.processes import MAMBO
 
 DONE, LEFT = 0, 3  # exit codes of a run that came to its end: everything is known, or unknown calls are left
-_START_S = 2.5  # about what a start takes, up to its first call
 _PATIENCE_S = 120
 
 
@@ -47,6 +46,7 @@ class Hunt:
     options: Sequence[str] = ("--direct",)
     command: Sequence[str] = MAMBO
     call_s: float = 0.06
+    start_s: float = 2.5  # about what a start takes, up to its first call
     seed: int = field(default_factory=lambda: int(os.environ.get("KILL_SEED") or random.randrange(2**32)))
     kills: int = 0
 
@@ -60,7 +60,7 @@ class Hunt:
         for left in range(times, 0, -1):
             with self._started() as process:
                 if self._random.random() < 0.2:
-                    after_s = self._random.uniform(0, _START_S)
+                    after_s = self._random.uniform(0, self.start_s)
                     print(f"kill {self.kills + 1}: {after_s:.3f} s after the start")
                 else:
                     further = self._random.randint(1, max(1, 2 * (self.calls - self._count()) // (left + 1)))
