@@ -11,6 +11,7 @@ from sqlalchemy import Connection, insert
 from mambo_io import statements
 from mambo_io.ledger import CampaignRow, to_us
 from mambo_io.model import Action, Blame, CallResult, ChunkState, ExceptionKind, Receipt, SendRequest, Verdict
+from mambo_io.prepared import Prepared
 from mambo_io.tables import chunks, recipient_exceptions, unsupported
 
 
@@ -61,7 +62,7 @@ def chunk_state_after(result: CallResult) -> ChunkState:
             assert_never(result.verdict)
 
 
-def record_end(connection: Connection, campaign: CampaignRow, end: CallEnd) -> None:
+def record_end(sql: Prepared, campaign: CampaignRow, end: CallEnd) -> None:
     """Write one call's end into the ledger, inside the caller's transaction."""
     call, result = end.call, end.result
     accepted = result.verdict is Verdict.ACCEPTED
@@ -89,46 +90,42 @@ def record_end(connection: Connection, campaign: CampaignRow, end: CallEnd) -> N
         "raw_reply": result.raw_reply,
     }
     if accepted:
-        values |= _record_receipt(connection, campaign, end, receipt)
-    connection.execute(
+        values |= _record_receipt(sql, campaign, end, receipt)
+    sql.execute(
         statements.END_ATTEMPT,
-        {"the_attempt": call.attempt_id} | {f"the_{column}": value for column, value in values.items()},
+        the_attempt=call.attempt_id,
+        **{f"the_{column}": value for column, value in values.items()},
     )
-    connection.execute(
-        statements.SET_CHUNK_STATE,
-        {"the_campaign": campaign.id, "the_chunk": call.chunk, "the_state": chunk_state_after(result)},
-    )
+    sql.execute(statements.SET_CHUNK_STATE, the_chunk=call.chunk, the_state=chunk_state_after(result))
     if result.action is Action.SPLIT and len(call.rows) > 1:
-        _split(connection, campaign, call)
+        _split(sql.connection, campaign, call)
 
 
-def _record_receipt(connection: Connection, campaign: CampaignRow, end: CallEnd, receipt: Receipt) -> dict[str, Any]:
+def _record_receipt(sql: Prepared, campaign: CampaignRow, end: CallEnd, receipt: Receipt) -> dict[str, Any]:
     """Unsupported contacts, the recipients that differ, the balance; returns how the charge is divided."""
     call, charged = end.call, end.charged_ugx
-    row_of = dict(zip(call.request.recipients, call.rows, strict=True))
-    contacts = [(item.raw, None if item.e164 is None else row_of[item.e164]) for item in receipt.unsupported]
-    if contacts:
-        connection.execute(
+    kinds: dict[int, ExceptionKind] = {} if receipt.consistent else dict.fromkeys(call.rows, ExceptionKind.UNVERIFIED)
+    unsupported_rows: set[int] = set()
+    if receipt.unsupported:
+        row_of = dict(zip(call.request.recipients, call.rows, strict=True))
+        contacts = [(item.raw, None if item.e164 is None else row_of[item.e164]) for item in receipt.unsupported]
+        sql.connection.execute(
             insert(unsupported), [{"attempt_id": call.attempt_id, "raw": raw, "row": row} for raw, row in contacts]
         )
-    unsupported_rows = {row for _, row in contacts if row is not None}
-    kinds: dict[int, ExceptionKind | None] = {}
-    for row in call.rows:
-        if row in unsupported_rows:
-            kinds[row] = ExceptionKind.UNSUPPORTED
-        elif not receipt.consistent:
-            kinds[row] = ExceptionKind.UNVERIFIED
+        unsupported_rows = {row for _, row in contacts if row is not None}
+        kinds |= dict.fromkeys(unsupported_rows, ExceptionKind.UNSUPPORTED)
     division: dict[str, Any] = {}
     one_more: set[int] = set()
     if charged is not None:
-        sharing = [row for row in call.rows if row not in unsupported_rows] or list(call.rows)
+        sharing = tuple(row for row in call.rows if row not in unsupported_rows) if unsupported_rows else call.rows
+        sharing = sharing or call.rows
         each, rest = divmod(charged, len(sharing))
         one_more = set(sharing[:rest])
         everybody = len(unsupported_rows) == len(call.rows)
         division = {"charged_each_ugx": each, "unsupported_charged": everybody}
     differing = sorted(kinds.keys() | one_more)
     if differing:
-        connection.execute(
+        sql.connection.execute(
             insert(recipient_exceptions),
             [
                 {
@@ -142,14 +139,11 @@ def _record_receipt(connection: Connection, campaign: CampaignRow, end: CallEnd,
             ],
         )
     if receipt.new_balance_ugx is not None:
-        connection.execute(
+        sql.execute(
             statements.SET_BALANCE,
-            {
-                "the_account": campaign.account,
-                "the_attempt": call.attempt_id,
-                "new_balance_ugx": receipt.new_balance_ugx,
-                "now_us": to_us(end.ended_at),
-            },
+            the_attempt=call.attempt_id,
+            new_balance_ugx=receipt.new_balance_ugx,
+            now_us=to_us(end.ended_at),
         )
     return division
 

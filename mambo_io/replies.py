@@ -10,6 +10,7 @@ import re
 import zlib
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from mambo_io.errors import InputError, Stopped
@@ -105,9 +106,15 @@ def kept_text(body: bytes) -> str:
 def without(text: str, *secrets: str) -> str:
     """`text` without the secrets, also as PHP writes them in JSON (`\\/`)."""
     for secret in filter(None, secrets):
-        for written in (secret, json.dumps(secret)[1:-1], json.dumps(secret)[1:-1].replace("/", "\\/")):
+        for written in _written(secret):
             text = text.replace(written, "•••")
     return text
+
+
+@lru_cache(maxsize=8)
+def _written(secret: str) -> tuple[str, ...]:
+    in_json = json.dumps(secret)[1:-1]
+    return secret, in_json, in_json.replace("/", "\\/")
 
 
 def read_whole(value: object, *, low: int, high: int) -> int | None:
@@ -220,9 +227,10 @@ def _raw_cost(value: object) -> str:
 
 def _unsupported(listed: object, recipients: tuple[str, ...]) -> tuple[UnsupportedContact, ...]:
     """What `unsupported_contacts` lists: each recipient once, and each item that names none as it came."""
-    recipient_by_national = {e164[-9:]: e164 for e164 in recipients}
+    items = _items(listed)
+    recipient_by_national = {e164[-9:]: e164 for e164 in recipients} if items else {}
     contacts: dict[str, UnsupportedContact] = {}
-    for item in _items(listed):
+    for item in items:
         raw = _storable(_text(item).strip())[:200]
         # Where a number may stand: the item itself, or the values of an object.
         parts = item.values() if isinstance(item, dict) else [item]

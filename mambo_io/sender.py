@@ -18,7 +18,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, assert_never
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from mambo_io import statements
 from mambo_io.call_ends import CallEnd, ClaimedCall, record_end
@@ -26,6 +26,7 @@ from mambo_io.client import boot_time_s
 from mambo_io.errors import Stopped
 from mambo_io.ledger import US, CampaignRow, call_name, to_us
 from mambo_io.model import CampaignState, CanaryState, Category, ChunkState, SendRequest, Verdict
+from mambo_io.prepared import Prepared
 from mambo_io.window import Window
 
 _LONGEST_LEAD_US = 300 * US  # no rate that anybody sets makes calls wait longer
@@ -69,7 +70,7 @@ class Sender:
     def __init__(self, connection: Connection, campaign: CampaignRow, *, run: str, who: str) -> None:
         self._connection = connection
         self._campaign = campaign
-        self._ids = {"the_campaign": campaign.id, "the_account": campaign.account}
+        self._sql = Prepared(connection, the_campaign=campaign.id, the_account=campaign.account)
         self._run = run
         self._who = who
         self._epoch = 0
@@ -85,15 +86,16 @@ class Sender:
         """Take the campaign over: a new epoch, and every orphaned call becomes unknown. Returns how many there were."""
         self._started_us = to_us(now)
         with self._connection.begin():
-            taken = self._one(statements.TAKE_OVER)
-            self._epoch, self._canary, self._canary_calls = taken.sender_epoch, taken.canary, taken.canary_calls
-            orphans = self._execute(statements.ORPHANED_ATTEMPTS, now_us=to_us(now)).rowcount
-            self._execute(statements.ORPHANED_CHUNKS)
+            taken = self._sql.one(statements.TAKE_OVER)
+            self._epoch, self._canary_calls = taken.sender_epoch, taken.canary_calls
+            self._canary = CanaryState(taken.canary)
+            orphans = self._sql.execute(statements.ORPHANED_ATTEMPTS, now_us=to_us(now))
+            self._sql.execute(statements.ORPHANED_CHUNKS)
             self._note(now, "send_started", f"{orphans} calls of an ended process are unknown" if orphans else None)
-            self._charged_ugx = int(self._one(statements.CHARGED_SO_FAR)[0] or 0)
-            self._unknown_labels = {row.label for row in self._execute(statements.UNKNOWN_LABELS)}
-            self._execute(statements.ADD_ACCOUNT)
-        return int(orphans)
+            self._charged_ugx = int(self._sql.one(statements.CHARGED_SO_FAR)[0] or 0)
+            self._unknown_labels = {row.label for row in self._sql.rows(statements.UNKNOWN_LABELS)}
+            self._sql.execute(statements.ADD_ACCOUNT)
+        return orphans
 
     def waive_canary(self, now: datetime) -> None:
         """A person accepts what the canary showed; recorded."""
@@ -110,7 +112,7 @@ class Sender:
             state = self._own_state()
             if state is None:
                 for end in ends:
-                    self._execute(
+                    self._sql.execute(
                         statements.ADD_EVIDENCE,
                         the_attempt=end.call.attempt_id,
                         the_raw_reply=end.result.raw_reply,
@@ -133,17 +135,19 @@ class Sender:
         with self._connection.begin():
             if self._own_state() is None:
                 raise self._replaced()
-            self._execute(statements.SET_END, the_state=state, the_reason=reason, the_detail=detail, now_us=to_us(now))
+            self._sql.execute(
+                statements.SET_END, the_state=state, the_reason=reason, the_detail=detail, now_us=to_us(now)
+            )
             self._note(now, str(state), reason)
 
     def calls_by_state(self) -> dict[ChunkState, int]:
         with self._connection.begin():
-            return {row.state: row.calls for row in self._execute(statements.CALLS_BY_STATE)}
+            return {ChunkState(row.state): row.calls for row in self._sql.rows(statements.CALLS_BY_STATE)}
 
     def _own_state(self) -> CampaignState | None:
         """The campaign's state, its row locked; None when another process has taken the campaign over."""
-        row = self._one(statements.OWN_STATE)
-        return row.state if row.sender_epoch == self._epoch else None
+        row = self._sql.one(statements.OWN_STATE)
+        return CampaignState(row.state) if row.sender_epoch == self._epoch else None
 
     def _replaced(self) -> Stopped:
         return Stopped(f"{self._campaign.label} was taken over by another process; this one has stopped.")
@@ -152,7 +156,7 @@ class Sender:
 
     def _settle(self, end: CallEnd) -> None:
         call = end.call
-        record_end(self._connection, self._campaign, end)
+        record_end(self._sql, self._campaign, end)
         self._in_flight.pop(call.attempt_id, None)
         self._charged_ugx += end.charged_ugx or 0
         if end.result.verdict is Verdict.UNKNOWN and call.label is not None:
@@ -160,17 +164,17 @@ class Sender:
 
     def _judge_canary(self) -> None:
         """One receipt that disagrees stops the rest; as many as were asked for, or all that count, let it go on."""
-        receipts = self._one(statements.CANARIES)
+        receipts = self._sql.one(statements.CANARIES)
         if receipts.agreed < receipts.counted:
             self._set_canary(CanaryState.DISAGREED)
         elif receipts.agreed >= self._canary_calls or (
-            receipts.agreed and not self._rows(statements.PLANNED_CANARIES, most=1)
+            receipts.agreed and not self._sql.rows(statements.PLANNED_CANARIES, most=1)
         ):
             self._set_canary(CanaryState.AGREED)
 
     def _set_canary(self, state: CanaryState) -> None:
         self._canary = state
-        self._execute(statements.SET_CANARY, the_canary=state)
+        self._sql.execute(statements.SET_CANARY, the_canary=state)
 
     # --- claiming ---------------------------------------------------------------------------------------------------
 
@@ -198,9 +202,9 @@ class Sender:
             return Exchange((), Hold.WINDOW)
         return self._claim_within_money(candidates, limits, to_us(now))
 
-    def _claim_within_money(self, candidates: list[Row[Any]], limits: Limits, now_us: int) -> Exchange:
-        account = self._one(statements.ACCOUNT)
-        exposed = self._one(statements.EXPOSED)
+    def _claim_within_money(self, candidates: list[Any], limits: Limits, now_us: int) -> Exchange:
+        account = self._sql.one(statements.ACCOUNT)
+        exposed = self._sql.one(statements.EXPOSED)
         exposed_account_ugx = int(exposed.of_account)
         spent_ugx = self._charged_ugx + int(exposed.of_campaign)
         # A balance from before this run may be followed by a top-up that nobody told us of. If it is too low, the
@@ -230,41 +234,45 @@ class Sender:
             # A late wake-up may be made good by one call, no more: the rate holds over any longer time.
             next_us = max(next_us, now_us - interval_us) + interval_us
         if interval_us and calls:
-            self._execute(statements.SET_NEXT_CALL, next_us=next_us)
+            self._sql.execute(statements.SET_NEXT_CALL, next_us=next_us)
         return Exchange(tuple(calls), hold, next_us if hold is Hold.RATE else None)
 
-    def _candidates(self, want: int) -> list[Row[Any]]:
+    def _candidates(self, want: int) -> list[Any]:
         """Planned chunks in the order of sending; those whose size another open call has come last."""
         most = max(1, want)
         if self._canary is CanaryState.PENDING:
-            return self._rows(statements.PLANNED_CANARIES, most=1)
+            return self._sql.rows(statements.PLANNED_CANARIES, most=1)
         open_labels = self._unknown_labels | {call.label for call in self._in_flight.values()}
-        apart: list[Row[Any]] = []
-        alike: list[Row[Any]] = []
-        for chunk in self._rows(statements.PLANNED, most=2 * most + 2):
+        apart: list[Any] = []
+        alike: list[Any] = []
+        for chunk in self._sql.rows(statements.PLANNED, most=2 * most + 2):
             (alike if chunk.label in open_labels else apart).append(chunk)
             open_labels.add(chunk.label)
         return (apart + alike)[:most]
 
     def _hold_without_candidates(self) -> Hold:
         """Nothing planned, or only what has to wait for a canary: for its answer, or for a person."""
-        if not self._rows(statements.PLANNED, most=1):
+        if not self._sql.rows(statements.PLANNED, most=1):
             return Hold.NOTHING_LEFT
         return Hold.BUSY if self._in_flight else Hold.CANARY
 
-    def _ready(self, chunk: Row[Any]) -> ClaimedCall | None:
+    def _ready(self, chunk: Any) -> ClaimedCall | None:
         """The call of a planned chunk without those who opted out since; None when nobody is left in it."""
-        everybody = self._rows(statements.PEOPLE, the_chunk=chunk.chunk)
-        people = [person for person in everybody if person.opted_out is None]
-        cost_ugx = sum(person.estimated_ugx for person in people)
+        everybody = self._sql.tuples(statements.PEOPLE, the_chunk=chunk.chunk)
+        people = [person for person in everybody if not person[-1]]
+        rows, msisdns, estimates_ugx, _ = zip(*people, strict=True) if people else ((),) * 4
+        cost_ugx = sum(estimates_ugx)
         if len(people) < len(everybody):
-            self._execute(
+            self._connection.execute(
                 statements.LEAVE_OUT,
-                the_rows=[person.row for person in everybody if person.opted_out is not None],
-                the_text=chunk.text,
-                the_encoding=chunk.encoding,
+                {
+                    "the_campaign": self._campaign.id,
+                    "the_rows": [row for row, _, _, opted_out in everybody if opted_out],
+                    "the_text": chunk.text,
+                    "the_encoding": chunk.encoding,
+                },
             )
-            self._execute(
+            self._sql.execute(
                 statements.SHRINK_CHUNK,
                 the_chunk=chunk.chunk,
                 people_left=len(people),
@@ -279,12 +287,12 @@ class Sender:
             name=call_name(self._campaign, chunk.chunk),
             request=SendRequest(
                 message=chunk.text,
-                recipients=tuple(f"+{person.msisdn}" for person in people),
+                recipients=tuple([f"+{msisdn}" for msisdn in msisdns]),
                 category=Category(self._campaign.category),
                 sender_id=self._campaign.sender_id,
             ),
-            rows=tuple(person.row for person in people),
-            estimates_ugx=tuple(person.estimated_ugx for person in people),
+            rows=rows,
+            estimates_ugx=estimates_ugx,
             expected_ugx=cost_ugx,
             segments=chunk.segments,
             canary=chunk.canary,
@@ -293,39 +301,22 @@ class Sender:
         )
 
     def _record_intent(self, call: ClaimedCall, limits: Limits, now_us: int) -> ClaimedCall:
-        attempt_id: int = self._connection.execute(
+        attempt_id: int = self._sql.one(
             statements.ADD_ATTEMPT,
-            {
-                "campaign_id": self._campaign.id,
-                "chunk": call.chunk,
-                "account": self._campaign.account,
-                "run": self._run,
-                "epoch": self._epoch,
-                "intent_at_us": now_us,
-                "submitted_count": len(call.rows),
-                "expected_ugx": call.expected_ugx,
-                "exposed_ugx": call.expected_ugx,
-            },
-        ).scalar_one()
-        self._execute(statements.SET_IN_FLIGHT, the_chunk=call.chunk, the_attempt=attempt_id)
+            the_chunk=call.chunk,
+            the_run=self._run,
+            the_epoch=self._epoch,
+            the_intent_at_us=now_us,
+            the_submitted_count=len(call.rows),
+            the_expected_ugx=call.expected_ugx,
+        ).id
+        self._sql.execute(statements.SET_IN_FLIGHT, the_chunk=call.chunk, the_attempt=attempt_id)
         if not self._begun:
-            self._execute(statements.SET_FIRST_CALL, now_us=now_us)
+            self._sql.execute(statements.SET_FIRST_CALL, now_us=now_us)
             self._begun = True
         return replace(call, attempt_id=attempt_id, not_after_boot_s=boot_time_s() + limits.call_deadline_s)
 
     # --- small pieces -----------------------------------------------------------------------------------------------
-
-    def _execute(self, statement: Any, **values: Any) -> Any:
-        """Run one of `statements`; it takes the campaign and the account where it asks for them."""
-        return self._connection.execute(statement, self._ids | values)
-
-    def _one(self, statement: Any, **values: Any) -> Row[Any]:
-        row: Row[Any] = self._execute(statement, **values).one()
-        return row
-
-    def _rows(self, statement: Any, **values: Any) -> list[Row[Any]]:
-        rows: list[Row[Any]] = self._execute(statement, **values).all()
-        return rows
 
     def _note(self, now: datetime, kind: str, detail: str | None) -> None:
         self._connection.execute(

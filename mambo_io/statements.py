@@ -5,7 +5,7 @@ Parameters begin with `the_` where a column has the same name. Money in UGX, tim
 
 from __future__ import annotations
 
-from sqlalchemy import BindParameter, and_, bindparam, func, insert, or_, select, text, true, update
+from sqlalchemy import BindParameter, and_, bindparam, case, exists, func, insert, or_, select, text, true, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from mambo_io.model import CampaignState, ChunkState, Verdict
@@ -108,15 +108,13 @@ PLANNED = (
     .limit(bindparam("most"))
 )
 PLANNED_CANARIES = PLANNED.where(chunks.c.canary)
+# The CASE keeps SQLite from looking for each person twice, once for each half of an OR.
+_IS_OPTED_OUT = exists().where(
+    suppressions.c.msisdn == recipients.c.msisdn,
+    case((suppressions.c.campaign_id == 0, true()), else_=suppressions.c.campaign_id == _CAMPAIGN),
+)
 PEOPLE = (
-    select(recipients.c.row, recipients.c.msisdn, recipients.c.estimated_ugx, suppressions.c.msisdn.label("opted_out"))
-    .outerjoin(
-        suppressions,
-        and_(
-            suppressions.c.msisdn == recipients.c.msisdn,
-            or_(suppressions.c.campaign_id == 0, suppressions.c.campaign_id == _CAMPAIGN),
-        ),
-    )
+    select(recipients.c.row, recipients.c.msisdn, recipients.c.estimated_ugx, _IS_OPTED_OUT)
     .where(recipients.c.campaign_id == _CAMPAIGN, recipients.c.chunk == _CHUNK)
     .order_by(recipients.c.row)
 )
@@ -149,7 +147,21 @@ MOVE_TO_CHUNK = (
 LAST_CHUNK = select(func.max(chunks.c.chunk)).where(chunks.c.campaign_id == _CAMPAIGN)
 ONE_CHUNK = select(chunks).where(_is_chunk())
 
-ADD_ATTEMPT = insert(attempts).returning(attempts.c.id)
+ADD_ATTEMPT = (
+    insert(attempts)
+    .values(
+        campaign_id=_CAMPAIGN,
+        chunk=_CHUNK,
+        account=_ACCOUNT,
+        run=bindparam("the_run"),
+        epoch=bindparam("the_epoch"),
+        intent_at_us=bindparam("the_intent_at_us"),
+        submitted_count=bindparam("the_submitted_count"),
+        expected_ugx=bindparam("the_expected_ugx"),
+        exposed_ugx=bindparam("the_expected_ugx"),
+    )
+    .returning(attempts.c.id)
+)
 SET_IN_FLIGHT = update(chunks).where(_is_chunk()).values(state=ChunkState.IN_FLIGHT, last_attempt=_ATTEMPT)
 SET_CHUNK_STATE = update(chunks).where(_is_chunk()).values(state=bindparam("the_state"))
 END_ATTEMPT = (

@@ -132,7 +132,7 @@ class Store:
                 connection.execute(_WRITE_NOTHING)  # a store that may only be read says so here
             try:
                 yield connection
-            except DBAPIError as error:
+            except (DBAPIError, self._engine.dialect.loaded_dbapi.Error) as error:
                 raise Stopped(f"{self.name}: {_first_line(error)}. {_advice(error)}") from None
 
     @contextmanager
@@ -348,6 +348,7 @@ def _set_up_sqlite(engine: Engine, *, read_only: bool) -> None:
             connection.execute("PRAGMA journal_mode = WAL")
             # NORMAL may lose the last commits in a power cut, and a lost intent is a duplicate message.
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA wal_autocheckpoint = 4000")  # 16 MB: pages that change often are copied less
             connection.execute("PRAGMA fullfsync = ON")  # macOS: its plain fsync stops at the drive's own cache
 
     @event.listens_for(engine, "begin")
@@ -359,16 +360,17 @@ def _uri_quoted(path: Path) -> str:
     return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
-def _first_line(error: DBAPIError) -> str:
-    return (
-        str(error.orig).strip().splitlines()[0]
-        if error.orig is not None and str(error.orig).strip()
-        else type(error).__name__
-    )
+def _first_line(error: Exception) -> str:
+    return (_words(error).splitlines() or [type(error).__name__])[0]
 
 
-def _advice(error: DBAPIError) -> str:
-    words = str(error.orig).lower()
+def _words(error: Exception) -> str:
+    """What the driver itself said."""
+    return str(error.orig if isinstance(error, DBAPIError) else error).strip()
+
+
+def _advice(error: Exception) -> str:
+    words = _words(error).lower()
     if "not a database" in words or "malformed" in words:
         return "The file is damaged or no ledger: restore a backup, or set MAMBO_STORE to another file."
     if "readonly" in words or "read-only" in words or "permission" in words or "unable to open" in words:

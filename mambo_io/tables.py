@@ -123,7 +123,7 @@ recipients = Table(
     Column("segments", Integer),
     Column("estimated_ugx", BigInteger),
     Column("kept", Text),  # JSON object of the kept columns
-    Index("recipients_of_chunk", "campaign_id", "chunk"),
+    Index("recipients_of_chunk", "campaign_id", "chunk", "row", "msisdn", "estimated_ugx"),  # all that a claim reads
     sqlite_with_rowid=False,
 )
 
@@ -249,7 +249,7 @@ events = Table(
 # rows for each further column of the index).
 SQLITE_STATISTICS = (
     ("recipients", "recipients", "1000000 100000 1"),
-    ("recipients", "recipients_of_chunk", "1000000 100000 100 1"),
+    ("recipients", "recipients_of_chunk", "1000000 100000 100 1 1 1"),
     ("chunks", "chunks", "10000 1000 1"),
     ("chunks", "chunks_by_state", "10000 1000 200 1"),
     ("chunks", "chunks_by_text", "10000 10"),

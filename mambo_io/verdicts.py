@@ -173,6 +173,8 @@ def _account_words(result: CallResult, reply: Reply | None) -> CallResult:
 
 def _retry_after_s(value: str) -> float | None:
     """`Retry-After` in seconds, from seconds or an HTTP date; None when missing or unreadable."""
+    if not value:
+        return None
     if re.fullmatch(r"[0-9]{1,9}", value.strip()):
         return float(value)
     try:

@@ -1,8 +1,9 @@
 """The send loop: claim, call, settle, until nothing is left or a reason to stop appears.
 
-One asyncio loop makes the calls, at most `concurrency` at a time. One thread of its own does every commit, so that a
-slow disk delays the next call and never the reading of an answer. The loop decides when to stop; what may be sent is
-decided by the guards inside the ledger's transaction.
+One asyncio loop makes the calls, at most `concurrency` at a time, and commits between them: in a thread of its own the
+ledger's many short steps wait for Python's lock, and take three times as long. An answer that comes while a slow disk
+holds the loop up is not given up for it. The loop decides when to stop; what may be sent is decided by the guards
+inside the ledger's transaction.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -31,6 +31,7 @@ LONGEST_WAIT_S = 300  # a Retry-After above this stops the run instead
 _FIRST_BACK_OFF_S = 1.0
 _LONGEST_BACK_OFF_S = 30.0
 _SLOWEST_CALLS_PER_SECOND = 0.5  # however often the API asks to slow down
+_TURNS_TO_GATHER = 3  # of the event loop: what else has come by now is settled in the same commit
 _LONGEST_SLEEP_S = 60.0  # then the clock is looked at again: it may have been set, or the machine suspended
 
 _STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -102,7 +103,8 @@ class SendLoop:
         self._progress = Progress()
         self._stop: RunEnd | None = None
         self._asked_before = False  # by a signal
-        self._tasks: set[asyncio.Task[CallEnd]] = set()
+        self._in_flight: dict[int, asyncio.Task[None]] = {}  # by attempt
+        self._ends: list[CallEnd] = []  # what came back and is not recorded yet
         self._wake = asyncio.Event()
         self._resume_at = 0.0  # monotonic: no claim before it
         self._rests_in_a_row = 0
@@ -111,13 +113,13 @@ class SendLoop:
         self._defect: Exception | None = None
 
     async def run(self) -> RunEnd:
-        with ThreadPoolExecutor(1, thread_name_prefix="ledger") as ledger_thread, self._signals():
+        with self._signals():
             ends: list[CallEnd] = []
             while True:
-                hold, wake_after_s = await self._exchange(ledger_thread, ends)
-                if not self._tasks and self._stop is None and hold is not None and wake_after_s is None:
+                hold, wake_after_s = self._exchange(ends)
+                if not self._in_flight and self._stop is None and hold is not None and wake_after_s is None:
                     self._stop = RunEnd(_reason_of(hold), None)
-                if not self._tasks and self._stop is not None:
+                if not self._in_flight and self._stop is not None:
                     break
                 ends = await self._wait(wake_after_s)
                 for end in ends:
@@ -126,18 +128,17 @@ class SendLoop:
             raise self._defect
         return self._stop
 
-    async def _exchange(self, thread: ThreadPoolExecutor, ends: Sequence[CallEnd]) -> tuple[Hold | None, float | None]:
+    def _exchange(self, ends: Sequence[CallEnd]) -> tuple[Hold | None, float | None]:
         """Settle `ends`, start the calls that may start. Returns what held back, and for how long if that is known."""
         pause_s = max(0.0, self._resume_at - time.monotonic())
-        want = 0 if self._stop or pause_s else max(0, self._limits.concurrency - len(self._tasks))
+        want = 0 if self._stop or pause_s else max(0, self._limits.concurrency - len(self._in_flight))
         if not want and not ends:
             return Hold.BUSY, pause_s or None
-        exchange = await asyncio.get_running_loop().run_in_executor(
-            thread,
-            lambda: self._sender.exchange(ends, want=want, limits=self._limits, now=datetime.now(UTC)),
-        )
+        began = time.monotonic()
+        exchange = self._sender.exchange(ends, want=want, limits=self._limits, now=datetime.now(UTC))
+        self._client.stood_still(time.monotonic() - began)
         for call in exchange.calls:
-            self._tasks.add(asyncio.create_task(self._call(call)))
+            self._in_flight[call.attempt_id] = asyncio.create_task(self._call(call))
         self._on_progress(self._progress)
         match exchange.hold:
             case Hold.RATE:
@@ -156,16 +157,16 @@ class SendLoop:
 
     async def _wait(self, seconds: float | None) -> list[CallEnd]:
         """Until a call comes back, the time is over, or a signal comes; returns the calls that came back."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if seconds is None else min(seconds, _LONGEST_SLEEP_S)):
+                await self._wake.wait()
+                for _ in range(_TURNS_TO_GATHER):
+                    await asyncio.sleep(0)
         self._wake.clear()
-        woken = asyncio.create_task(self._wake.wait())
-        seconds = None if seconds is None else min(seconds, _LONGEST_SLEEP_S)
-        done, _ = await asyncio.wait({*self._tasks, woken}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        woken.cancel()
-        ends = [task.result() for task in self._tasks & done]
-        self._tasks -= done
+        ends, self._ends = self._ends, []
         return ends
 
-    async def _call(self, call: ClaimedCall) -> CallEnd:
+    async def _call(self, call: ClaimedCall) -> None:
         try:
             result = await self._client.send_sms(call.request, not_after=call.not_after_boot_s)
         except asyncio.CancelledError:
@@ -174,7 +175,9 @@ class SendLoop:
             self._defect = error
             result = CallResult(Verdict.UNKNOWN, Action.STOP, "client_defect")
         agrees = receipt_agrees(call, result.receipt) if call.canary and result.receipt is not None else None
-        return CallEnd(call, result, datetime.now(UTC), agrees)
+        self._ends.append(CallEnd(call, result, datetime.now(UTC), agrees))
+        del self._in_flight[call.attempt_id]
+        self._wake.set()
 
     def _learn(self, end: CallEnd) -> None:
         """Count what came back and decide whether, and when, the next call may follow."""
@@ -267,7 +270,7 @@ class SendLoop:
 
     def _on_signal(self, name: str) -> None:
         if self._asked_before:
-            for task in self._tasks:
+            for task in self._in_flight.values():
                 # Behind the first step of each, which is where a call begins to catch its cancellation.
                 asyncio.get_running_loop().call_soon(task.cancel)
         self._asked_before = True

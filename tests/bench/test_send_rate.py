@@ -21,6 +21,7 @@ from pipelines.prepare import prepare
 from support import processes
 
 RECIPIENTS = 100_000
+TURNS = 4
 
 CAMPAIGN = """
 name = "bench"
@@ -38,7 +39,7 @@ concurrency = {concurrency}
 """
 
 
-@pytest.mark.parametrize("concurrency", [2, 4])
+@pytest.mark.parametrize("concurrency", [2, 4, 8])
 def test_send_rate_against_a_bare_loop(tmp_path: Path, concurrency: int) -> None:
     """100,000 recipients, one text; seconds from the first call to the last answer."""
     numbers = random.Random(1).sample(range(10_000_000), RECIPIENTS)
@@ -56,13 +57,16 @@ def test_send_rate_against_a_bare_loop(tmp_path: Path, concurrency: int) -> None
         }
         for numbers_of_call in by_call["e164"]
     ]
-    with running(tmp_path / "bare", balance_ugx=10**9) as sandbox:
-        bare_s = asyncio.run(_bare_loop(sandbox, bodies, concurrency))
-    with running(tmp_path / "ours", balance_ugx=10**9) as sandbox:
-        ours_s = _send(tmp_path, sandbox)
+    # The two take turns, and the best of each counts: a shared machine is slow for seconds at a time.
+    bare_s, ours_s = [], []
+    for turn in range(TURNS):
+        with running(tmp_path / f"bare{turn}", balance_ugx=10**9) as sandbox:
+            bare_s.append(asyncio.run(_bare_loop(sandbox, bodies, concurrency)))
+        with running(tmp_path / f"ours{turn}", balance_ugx=10**9) as sandbox:
+            ours_s.append(_send(tmp_path, sandbox, store=f"ledger{turn}.db"))
     print(
-        f"\nconcurrency {concurrency}, {len(bodies):,} calls: bare loop {len(bodies) / bare_s:,.0f} calls/s, "
-        f"mambo send --direct {len(bodies) / ours_s:,.0f} calls/s, ratio {bare_s / ours_s:.2f}"
+        f"\nconcurrency {concurrency}, {len(bodies):,} calls: bare loop {len(bodies) / min(bare_s):,.0f} calls/s, "
+        f"mambo send --direct {len(bodies) / min(ours_s):,.0f} calls/s, ratio {min(bare_s) / min(ours_s):.2f}"
     )
 
 
@@ -81,11 +85,11 @@ async def _bare_loop(sandbox: SandboxHandle, bodies: list[dict[str, str]], concu
         return time.perf_counter() - started
 
 
-def _send(folder: Path, sandbox: SandboxHandle) -> float:
+def _send(folder: Path, sandbox: SandboxHandle, *, store: str) -> float:
     environment = {
         "MAMBO_BASE_URL": sandbox.url,
         "MAMBO_API_KEY": sandbox.api_key,
-        "MAMBO_STORE": str(folder / "ledger.db"),
+        "MAMBO_STORE": str(folder / store),
     }
     sent = processes.mambo(
         "send", "bench.toml", "--direct", "--yes", "--json", cwd=folder, env=environment, timeout_s=600

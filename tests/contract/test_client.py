@@ -9,6 +9,7 @@ import signal
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
@@ -465,3 +466,25 @@ class TestProxy:
 
         assert (result.verdict, result.reason) == (UNKNOWN, "broken_answer")
         assert proxy.requests[0].startswith(b"POST http://127.0.0.1:9/v1/send-sms ")
+
+
+@pytest.mark.parametrize(("given_back", "verdict"), [(True, ACCEPTED), (False, UNKNOWN)])
+def test_an_answer_that_waits_while_the_loop_stands_still_is_read(given_back: bool, verdict: Verdict) -> None:
+    """A commit on a slow disk holds the event loop up for longer than a call may take."""
+
+    async def call(base_url: str) -> CallResult:
+        async with AsyncMamboClient(base_url=base_url, api_key=KEY, timeout_s=SHORT_S) as client:
+            result = asyncio.create_task(client.send_sms(REQUEST))
+            await asyncio.sleep(SHORT_S / 4)  # the request leaves
+            time.sleep(2 * SHORT_S)  # noqa: ASYNC251 - what stands still is the point
+            if given_back:
+                client.stood_still(2 * SHORT_S)
+            return await result
+
+    async def behave(call: Call) -> None:
+        await call.request()
+        await asyncio.sleep(SHORT_S / 2)
+        await call.say(http(GOOD_BODY))
+
+    with serving(behave) as server:
+        assert asyncio.run(call(server.url)).verdict is verdict

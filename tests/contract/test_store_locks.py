@@ -105,7 +105,7 @@ def test_a_lost_connection_ends_the_run_and_frees_the_lock(postgres_url: str) ->
             run.claim_one()
 
     with Store(postgres_url, create=True) as store:
-        with pytest.raises(Stopped, match=r"^postgresql\+psycopg://mambo:\*\*\*@.*terminat"):
+        with pytest.raises(Stopped, match=r"^postgresql\+psycopg://mambo:\*\*\*@.*the connection is lost"):
             send_and_lose_the_connection()
         assert lock_is_free(store)
         with store.writer() as connection:

@@ -178,5 +178,5 @@ def test_a_call_is_found_in_sqlite_without_walking_past_all_that_are_done(tmp_pa
         by_state = "SEARCH chunks USING INDEX chunks_by_state (campaign_id=? AND state=?)"
         assert how(statements.PLANNED, most=4) == by_state
         assert how(statements.PLANNED_CANARIES, most=1) == by_state
-        by_chunk = "SEARCH recipients USING INDEX recipients_of_chunk (campaign_id=? AND chunk=?)"
+        by_chunk = "SEARCH recipients USING COVERING INDEX recipients_of_chunk (campaign_id=? AND chunk=?)"
         assert how(statements.PEOPLE, the_chunk=1) == by_chunk

@@ -24,7 +24,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from mambo_io import sandbox
+from mambo_io import sandbox, sender
+from mambo_io.client import boot_time_s
 from mambo_io.ledger import Ledger
 from mambo_io.sandbox import SandboxHandle
 from mambo_io.sandbox.faults import (
@@ -358,6 +359,20 @@ def test_without_a_connection_nothing_is_sent_and_the_run_gives_up(
     start()
     assert case.send().outcomes == ALL
     case.check()
+
+
+@pytest.mark.usefixtures("fast")
+def test_an_intent_that_has_grown_too_old_is_not_sent(
+    api: SandboxHandle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the machine was suspended between the commit and the call."""
+    before = api.calls().height
+    monkeypatch.setattr(sender, "boot_time_s", lambda: boot_time_s() - 3600)
+    case = Case(tmp_path, api)
+    summary = case.send()
+    assert (summary.stop_detail, summary.outcomes) == ("intent_too_old", {"planned": PEOPLE})
+    assert api.calls().height == before
+    case.check(complete=False)
 
 
 @pytest.mark.usefixtures("fast")
