@@ -273,7 +273,7 @@ class Store:
         """Turn what the database says into one line; its text holds no values (hide_parameters), but may hold a URL."""
         try:
             yield
-        except DBAPIError as error:
+        except (DBAPIError, self._engine.dialect.loaded_dbapi.Error) as error:
             raise StoreError(_first_line(error), file=self.name, fix=_advice(error)) from None
         except SQLAlchemyError as error:
             raise StoreError(type(error).__name__, file=self.name) from None
@@ -353,7 +353,10 @@ def _set_up_sqlite(engine: Engine, *, read_only: bool) -> None:
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        # Past SQLAlchemy's bookkeeping, which takes longer than all the rest of a short transaction.
+        driver = connection.connection.dbapi_connection
+        assert isinstance(driver, sqlite3.Connection)
+        driver.execute("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
 def _uri_quoted(path: Path) -> str:
