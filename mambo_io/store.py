@@ -187,14 +187,15 @@ class Store:
             raise StoreError(
                 f"the backup cannot be created ({error.strerror})", file=target, fix="Name a new file."
             ) from None
-        try:
-            with self.reader() as connection, closing(sqlite3.connect(target)) as copy:
-                source = connection.connection.dbapi_connection
-                assert isinstance(source, sqlite3.Connection)
-                source.backup(copy)
-        except sqlite3.Error as error:
-            target.unlink()
-            raise StoreError(f"the backup failed ({error})", file=target, fix="Free some space there.") from None
+        with self.reader() as connection:
+            source = connection.connection.dbapi_connection
+            assert isinstance(source, sqlite3.Connection)
+            try:
+                with closing(sqlite3.connect(target)) as copy:
+                    source.backup(copy)
+            except sqlite3.Error as error:
+                target.unlink()
+                raise StoreError(f"the backup failed ({error})", file=target, fix="Free some space there.") from None
 
     def _make_engine(self, *, read_only: bool) -> Engine:
         url, arguments = self._url, dict[str, Any]()
