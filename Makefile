@@ -9,7 +9,7 @@ PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON = $(shell for python in $(PYTHONS); do "$$python" -c '$(IS_NEW_ENOUGH)' 2>/dev/null && echo "$$python" && break; done)
 
-.PHONY: help demo test lint types format bench wheel wheel-check pins clean
+.PHONY: help demo test crash settlement lint types format bench wheel wheel-check pins clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,15 @@ demo: $(STAMP) ## send the example campaign to the sandbox on this machine; noth
 
 test: $(STAMP) ## the whole test suite; one part of it: make test ARGS=tests/unit
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
+
+# A kill takes three seconds or so, and the two stores run side by side: some three minutes; 500 take half an hour.
+KILLS ?= 40
+
+crash: $(STAMP) ## kill the real command again and again, on both stores; longer: make crash KILLS=500
+	@KILLS=$(KILLS) $(BIN)/python -m pytest tests/crash --numprocesses 2 --dist loadgroup $(ARGS)
+
+settlement: $(STAMP) ## what the balance tells of unknown calls, in thousands of simulated campaigns
+	@PYTHONPATH=.:tests $(BIN)/python -m support.simulated_account $(ARGS)
 
 lint: $(STAMP) ## rules and layout of the code
 	@$(BIN)/ruff check --quiet

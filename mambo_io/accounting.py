@@ -11,8 +11,10 @@ from mambo_io.statements import ADD_ACCOUNT
 from mambo_io.tables import account_entries, accounts
 
 
-def record_reading(connection: Connection, account: str, balance_ugx: int, *, who: str, now: datetime) -> None:
-    """A reading of the balance endpoint (UGX)."""
+def record_reading(
+    connection: Connection, account: str, balance_ugx: int, *, who: str, now: datetime, began: datetime | None = None
+) -> None:
+    """A reading of the balance endpoint (UGX), asked for at `began` and answered by `now`."""
     with connection.begin():
         connection.execute(ADD_ACCOUNT, {"the_account": account})
         connection.execute(
@@ -20,7 +22,7 @@ def record_reading(connection: Connection, account: str, balance_ugx: int, *, wh
             .where(accounts.c.account == account)
             .values(balance_ugx=balance_ugx, balance_at_us=to_us(now))
         )
-        _enter(connection, account, "reading", who, now, amount_ugx=balance_ugx)
+        _enter(connection, account, "reading", who, now, amount_ugx=balance_ugx, began_us=to_us(began or now))
 
 
 def set_latch(connection: Connection, account: str, reason: str, *, who: str, now: datetime) -> None:
@@ -39,6 +41,17 @@ def clear_latch(connection: Connection, account: str, *, who: str, now: datetime
         _enter(connection, account, "latch_cleared", who, now)
 
 
+def set_settling(connection: Connection, account: str, until: datetime | None) -> None:
+    """No sender of the account claims a call before `until`, so that the balance can be read; None: go on."""
+    with connection.begin():
+        connection.execute(ADD_ACCOUNT, {"the_account": account})
+        connection.execute(
+            update(accounts)
+            .where(accounts.c.account == account)
+            .values(settling_until_us=0 if until is None else to_us(until))
+        )
+
+
 def _enter(
     connection: Connection,
     account: str,
@@ -47,9 +60,18 @@ def _enter(
     now: datetime,
     *,
     amount_ugx: int | None = None,
+    began_us: int | None = None,
     note: str | None = None,
 ) -> None:
     connection.execute(
         insert(account_entries),
-        {"account": account, "at_us": to_us(now), "kind": kind, "amount_ugx": amount_ugx, "note": note, "who": who},
+        {
+            "account": account,
+            "began_us": began_us,
+            "at_us": to_us(now),
+            "kind": kind,
+            "amount_ugx": amount_ugx,
+            "note": note,
+            "who": who,
+        },
     )

@@ -324,9 +324,16 @@ def _send_body(request: SendRequest) -> dict[str, str]:
 def _without_key(result: CallResult, key: str) -> CallResult:
     """A server that echoes the request must not bring the key into the ledger."""
     raw_reply, *messages = (without(text, key) for text in (result.raw_reply or "", *result.messages))
-    if raw_reply == result.raw_reply and tuple(messages) == result.messages:
+    receipt = result.receipt
+    if receipt is not None and (receipt.unsupported or receipt.sms_cost_raw is not None):
+        receipt = replace(
+            receipt,
+            sms_cost_raw=None if receipt.sms_cost_raw is None else without(receipt.sms_cost_raw, key),
+            unsupported=tuple(replace(item, raw=without(item.raw, key)) for item in receipt.unsupported),
+        )
+    if (raw_reply, tuple(messages), receipt) == (result.raw_reply, result.messages, result.receipt):
         return result
-    return replace(result, raw_reply=raw_reply, messages=tuple(messages))
+    return replace(result, raw_reply=raw_reply, messages=tuple(messages), receipt=receipt)
 
 
 def _trust(base_url: str, proxy: str | None) -> ssl.SSLContext:

@@ -15,6 +15,7 @@ import polars as pl
 from sqlalchemy import Connection, Row, and_, func, or_, select
 
 from mambo_io.errors import InputError
+from mambo_io.masking import mask_text
 from mambo_io.model import CampaignState, CanaryState, ChunkState, ExceptionKind, Outcome
 from mambo_io.store import Store
 from mambo_io.tables import (
@@ -106,6 +107,7 @@ class UnknownCall:
     expected_ugx: int
     intent_at: datetime
     reason: str
+    evidence: str | None  # what the account's balance says of it
 
 
 class Ledger:
@@ -138,12 +140,13 @@ class Ledger:
         if not editions:
             near = difflib.get_close_matches(name, {row.name for row in known}, n=3, cutoff=0.4)
             fix = f"Did you mean {' or '.join(near)}?" if near else "`mambo status` lists the campaigns."
-            raise InputError(f"there is no campaign {name} in {self.store.name}", fix=fix)
+            raise InputError(f"there is no campaign {mask_text(name)} in {self.store.name}", fix=fix)
         for row in editions:
             if edition in (None, row.edition):
                 return row
         raise InputError(
-            f"{name} has no edition {edition}", fix=f"It has: {', '.join(row.edition for row in editions)}."
+            f"{name} has no edition {mask_text(str(edition))}",
+            fix=f"It has: {', '.join(row.edition for row in editions)}.",
         )
 
     def totals(self, campaign: CampaignRow) -> Totals:
@@ -177,9 +180,26 @@ class Ledger:
                     row.expected_ugx,
                     from_us(row.intent_at_us),
                     row.reason or "",
+                    row.evidence,
                 )
                 for row in rows
             ]
+
+    def unknown_attempts(self, campaign: CampaignRow) -> dict[int, int]:
+        """The last attempt of each unknown call, by chunk."""
+        with self.store.reader() as connection:
+            rows = connection.execute(
+                select(chunks.c.chunk, chunks.c.last_attempt)
+                .where(chunks.c.campaign_id == campaign.id, chunks.c.state == ChunkState.UNKNOWN)
+                .order_by(chunks.c.chunk)
+            )
+            return {row.chunk: row.last_attempt for row in rows}
+
+    def settlement_keys(self, campaign: CampaignRow) -> dict[str, Any]:
+        """The section `[settlement]` of the campaign file, as it was at the plan."""
+        with self.store.reader() as connection:
+            kept = connection.scalar(select(campaigns.c.settings).where(campaigns.c.id == campaign.id))
+        return dict(json.loads(kept or "{}").get("settlement", {}))
 
     def last_run_seconds(self, campaign: CampaignRow) -> float:
         """From the first intent of the newest run to its last answer."""

@@ -27,6 +27,10 @@ from mambo_io.errors import Stopped
 from mambo_io.ledger import US, CampaignRow, call_name, to_us
 from mambo_io.model import CampaignState, CanaryState, Category, ChunkState, SendRequest, Verdict
 from mambo_io.prepared import Prepared
+from mambo_io.restored import check_confirmed
+from mambo_io.side_file import KeptReplies, SideFile, record_kept
+from mambo_io.store import failures_told, file_watch
+from mambo_io.store_errors import LedgerFailed
 from mambo_io.window import Window
 
 _LONGEST_LEAD_US = 300 * US  # no rate that anybody sets makes calls wait longer
@@ -49,6 +53,7 @@ class Hold(StrEnum):
     NOTHING_LEFT = "nothing_left"  # no planned call; some may be in flight
     BUSY = "busy"  # as many in flight as allowed, or the canary's answer is awaited
     RATE = "rate"
+    SETTLING = "settling"  # the account's balance is being read, and nothing may be in flight meanwhile
     WINDOW = "outside_window"
     BUDGET = "budget"
     BALANCE = "balance"
@@ -61,15 +66,22 @@ class Hold(StrEnum):
 class Exchange:
     calls: tuple[ClaimedCall, ...]
     hold: Hold | None
-    retry_at_us: int | None = None  # for Hold.RATE
+    retry_at_us: int | None = None  # for Hold.RATE and Hold.SETTLING
 
 
 class Sender:
-    """The one sender of a campaign edition. Use from one thread at a time; `connection` is its own."""
+    """The one sender of a campaign edition. Use from one thread at a time; `connection` is its own.
 
-    def __init__(self, connection: Connection, campaign: CampaignRow, *, run: str, who: str) -> None:
+    `side_file` is where the send loop keeps what the ledger does not take.
+    """
+
+    def __init__(
+        self, connection: Connection, campaign: CampaignRow, *, run: str, who: str, side_file: SideFile | None = None
+    ) -> None:
         self._connection = connection
         self._campaign = campaign
+        self.side_file = side_file
+        self._watch = file_watch(connection)
         self._sql = Prepared(connection, the_campaign=campaign.id, the_account=campaign.account)
         self._run = run
         self._who = who
@@ -82,13 +94,20 @@ class Sender:
         self._in_flight: dict[int, ClaimedCall] = {}
         self._unknown_labels: set[int] = set()
 
-    def start(self, now: datetime) -> int:
-        """Take the campaign over: a new epoch, and every orphaned call becomes unknown. Returns how many there were."""
+    def start(self, now: datetime, kept: Sequence[KeptReplies] = ()) -> int:
+        """Take the campaign over: a new epoch, and every orphaned call becomes unknown. Returns how many there were.
+
+        Not those whose replies an earlier run `kept`, because the ledger would not take them: they are recorded.
+        Raises `StoreError` while nobody has confirmed a backup that was put in the ledger's place.
+        """
         self._started_us = to_us(now)
         with self._connection.begin():
+            check_confirmed(self._connection)
             taken = self._sql.one(statements.TAKE_OVER)
             self._epoch, self._canary_calls = taken.sender_epoch, taken.canary_calls
             self._canary = CanaryState(taken.canary)
+            if recorded := sum(record_kept(self._sql, self._campaign, replies, now) for replies in kept):
+                self._note(now, "replies_recorded", f"{recorded} calls, from the side file of an earlier run")
             orphans = self._sql.execute(statements.ORPHANED_ATTEMPTS, now_us=to_us(now))
             self._sql.execute(statements.ORPHANED_CHUNKS)
             self._note(now, "send_started", f"{orphans} calls of an ended process are unknown" if orphans else None)
@@ -96,6 +115,12 @@ class Sender:
             self._unknown_labels = {row.label for row in self._sql.rows(statements.UNKNOWN_LABELS)}
             self._sql.execute(statements.ADD_ACCOUNT)
         return orphans
+
+    def look_again(self) -> None:
+        """Read again what a settlement may have changed: the charges so far, and the sizes that are unknown."""
+        with self._connection.begin():
+            self._charged_ugx = int(self._sql.one(statements.CHARGED_SO_FAR)[0] or 0)
+            self._unknown_labels = {row.label for row in self._sql.rows(statements.UNKNOWN_LABELS)}
 
     def waive_canary(self, now: datetime) -> None:
         """A person accepts what the canary showed; recorded."""
@@ -106,29 +131,45 @@ class Sender:
     def exchange(self, ends: Sequence[CallEnd], *, want: int, limits: Limits, now: datetime) -> Exchange:
         """One durable commit: settle `ends`, ask every guard, and record the intents of at most `want` calls.
 
-        Raises `Stopped` when another process has taken the campaign over; the ends are kept as evidence then.
+        Raises `LedgerFailed` when the ledger could not be written: nothing has changed then, here or in the ledger,
+        unless the connection was lost in the commit itself. Raises `Stopped` when another process has taken the
+        campaign over; the ends are kept as evidence then.
         """
-        with self._connection.begin():
-            state = self._own_state()
-            if state is None:
-                for end in ends:
-                    self._sql.execute(
-                        statements.ADD_EVIDENCE,
-                        the_attempt=end.call.attempt_id,
-                        the_raw_reply=end.result.raw_reply,
-                        the_http_status=end.result.http_status,
-                    )
-            else:
-                for end in ends:
-                    self._settle(end)
-                if self._canary is CanaryState.PENDING and not self._in_flight:
-                    self._judge_canary()
-                exchange = self._claim(state, want, limits, now)
-        if state is None:
+        before = dict(self._in_flight), set(self._unknown_labels), self._charged_ugx, self._canary, self._begun
+        try:
+            with failures_told(self._connection), self._connection.begin():
+                state = self._own_state()
+                exchange = self._settle_and_claim(state, ends, want, limits, now) if state is not None else None
+                if exchange is None:
+                    self._keep_as_evidence(ends)
+        except LedgerFailed:
+            self._in_flight, self._unknown_labels, self._charged_ugx, self._canary, self._begun = before
+            raise
+        if exchange is None:
             raise self._replaced()
         for call in exchange.calls:
             self._in_flight[call.attempt_id] = call
+        if exchange.calls and self._watch is not None:
+            self._watch.note(exchange.calls[-1].attempt_id)
         return exchange
+
+    def _settle_and_claim(
+        self, state: CampaignState, ends: Sequence[CallEnd], want: int, limits: Limits, now: datetime
+    ) -> Exchange:
+        for end in ends:
+            self._settle(end)
+        if self._canary is CanaryState.PENDING and not self._in_flight:
+            self._judge_canary()
+        return self._claim(state, want, limits, now)
+
+    def _keep_as_evidence(self, ends: Sequence[CallEnd]) -> None:
+        for end in ends:
+            self._sql.execute(
+                statements.ADD_EVIDENCE,
+                the_attempt=end.call.attempt_id,
+                the_raw_reply=end.result.raw_reply,
+                the_http_status=end.result.http_status,
+            )
 
     def finish(self, state: CampaignState, reason: str | None, now: datetime, *, detail: str | None = None) -> None:
         """Record how the run ended, and why."""
@@ -204,6 +245,8 @@ class Sender:
 
     def _claim_within_money(self, candidates: list[Any], limits: Limits, now_us: int) -> Exchange:
         account = self._sql.one(statements.ACCOUNT)
+        if now_us < account.settling_until_us < now_us + _LONGEST_LEAD_US:
+            return Exchange((), Hold.SETTLING, min(account.settling_until_us, now_us + US))
         exposed = self._sql.one(statements.EXPOSED)
         exposed_account_ugx = int(exposed.of_account)
         spent_ugx = self._charged_ugx + int(exposed.of_campaign)

@@ -59,7 +59,7 @@ CALLS_BY_STATE = (
 # The campaign's row is locked for the length of the transaction, the account's as well once a call may be claimed.
 OWN_STATE = select(campaigns.c.state, campaigns.c.sender_epoch).where(campaigns.c.id == _CAMPAIGN).with_for_update()
 ACCOUNT = (
-    select(accounts.c.balance_ugx, accounts.c.balance_at_us, accounts.c.next_call_at_us)
+    select(accounts.c.balance_ugx, accounts.c.balance_at_us, accounts.c.next_call_at_us, accounts.c.settling_until_us)
     .where(accounts.c.account == _ACCOUNT)
     .with_for_update()
 )

@@ -14,52 +14,25 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, create_engine, event, false, func, inspect, select, text, update
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-from mambo_io.errors import Stopped, StoreError
-from mambo_io.tables import SCHEMA_VERSION, SQLITE_STATISTICS, ledger_meta, metadata
+from mambo_io.errors import StoreError
+from mambo_io.places import check_sqlite_place, parse_url
+from mambo_io.places import store_name as store_name  # callers look for it here
+from mambo_io.settings import data_folder
+from mambo_io.sqlite_file import FileWatch, check_its_own_log, check_not_cut_short, check_not_older, note_beside
+from mambo_io.store_errors import WRITABLE, LedgerFailed, advice, first_line
+from mambo_io.store_errors import NoLedgerYet as NoLedgerYet
+from mambo_io.store_errors import StoreBusy as StoreBusy
+from mambo_io.tables import SCHEMA_VERSION, SQLITE_STATISTICS, attempts, ledger_meta, metadata
 
-# File systems whose locks or syncs do not hold what SQLite needs of them.
-_NETWORK_FILE_SYSTEMS = {
-    "nfs",
-    "nfs3",
-    "nfs4",
-    "cifs",
-    "smb",
-    "smb3",
-    "smbfs",
-    "afpfs",
-    "webdav",
-    "davfs",
-    "afs",
-    "ncpfs",
-}
-_SYNCED_FOLDERS = (
-    "onedrive",
-    "dropbox",
-    "google drive",
-    "googledrive",
-    "icloud drive",
-    "mobile documents",
-    "nextcloud",
-)
 _BUSY_TIMEOUT_MS = 30_000
 _KEEPALIVES = {"idle": 10, "interval": 5, "count": 3}  # seconds, seconds, probes
+_WATCH = "file_watch"  # in `Connection.info`
 _WRITE_NOTHING = update(ledger_meta).where(false()).values(value="")
-_WRITABLE = "Make the store writable for you (of a file, its folder as well), or set MAMBO_STORE to another."
-
-
-class StoreBusy(StoreError):
-    """Somebody else holds the lock that was asked for; `exit_code` 2, nothing was changed."""
-
-
-class NoLedgerYet(StoreError):
-    """Nothing was sent from this store so far."""
 
 
 class Store:
@@ -69,16 +42,14 @@ class Store:
     """
 
     def __init__(self, url: str, *, create: bool = False) -> None:
-        self._url = _parse(url)
+        self._url = parse_url(url)
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
         self.path = Path(self._url.database or "") if self.is_sqlite else None
         if self.path is not None:
             try:
-                _check_sqlite_place(self.path, create=create)
+                check_sqlite_place(self.path, create=create)
             except OSError as error:
-                raise StoreError(
-                    f"the store cannot be used ({error.strerror})", file=self.path, fix=_WRITABLE
-                ) from None
+                raise StoreError(f"the store cannot be used ({error.strerror})", file=self.path, fix=WRITABLE) from None
         self._engine = self._make_engine(read_only=False)
         self._read_engine = self._make_engine(read_only=True)
         with self._told():
@@ -123,7 +94,7 @@ class Store:
     def writer(self) -> Iterator[Connection]:
         """A connection for writing, of the caller alone. SQLite: `BEGIN IMMEDIATE`, WAL, synchronous=FULL.
 
-        Raises `StoreError` when the store cannot be written; `Stopped` when that fails later, inside the block.
+        Raises `StoreError` when the store cannot be written; `LedgerFailed` when that fails later, inside the block.
         """
         with self._told():
             connection = self._engine.connect()
@@ -131,9 +102,11 @@ class Store:
             with self._told(), connection.begin():
                 connection.execute(_WRITE_NOTHING)  # a store that may only be read says so here
             try:
-                yield connection
-            except (DBAPIError, self._engine.dialect.loaded_dbapi.Error) as error:
-                raise Stopped(f"{self.name}: {_first_line(error)}. {_advice(error)}") from None
+                with failures_told(connection):
+                    yield connection
+            finally:
+                if (watch := file_watch(connection)) is not None:
+                    watch.close()
 
     @contextmanager
     def reader(self) -> Iterator[Connection]:
@@ -160,7 +133,7 @@ class Store:
             except Timeout:
                 raise busy from None
             except OSError as error:
-                raise StoreError(f"cannot be locked ({error.strerror})", file=folder, fix=_WRITABLE) from None
+                raise StoreError(f"cannot be locked ({error.strerror})", file=folder, fix=WRITABLE) from None
             try:
                 yield
             finally:
@@ -176,6 +149,13 @@ class Store:
                 # If this fails, the connection is gone, and the lock with it.
                 with suppress(DBAPIError), connection.begin():
                     connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+
+    def aside(self, campaign_id: int) -> Path:
+        """How the side files of a campaign edition are named: beside the ledger, or in the data folder."""
+        if self.path is not None:
+            return self.path.with_name(f"{self.path.name}.replies-{campaign_id}")
+        server = f"{self._url.host}:{self._url.port}/{self._url.database}"
+        return data_folder() / f"replies-{hashlib.blake2b(server.encode(), digest_size=8).hexdigest()}-{campaign_id}"
 
     def backup(self, target: Path) -> None:
         """Copy a SQLite ledger to `target` while it may be in use. PostgreSQL has its own tool, pg_dump."""
@@ -217,18 +197,31 @@ class Store:
                 "options": " ".join(f"-c {key}={value}" for key, value in server.items()),
             }
         # hide_parameters: an error's text must not hold numbers. NullPool: a pooled connection would keep a lock.
-        engine = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=arguments)
-        if self.is_sqlite:
-            _set_up_sqlite(engine, read_only=read_only)
+        engine = create_engine(
+            url,
+            poolclass=NullPool,
+            hide_parameters=True,
+            connect_args=arguments,
+            execution_options={"store": self.name},  # for `failures_told`
+        )
+        if self.path is not None:
+            _set_up_sqlite(engine, self.path, read_only=read_only)
         return engine
 
     def _check_or_create(self, *, create: bool) -> None:
+        if self.path is not None:
+            note = note_beside(self.path)  # before the ledger is read: a sender may be at work
+            check_its_own_log(self.path, note)
+            check_not_cut_short(self.path)
         # Read-only: a SQLite file of another program keeps its journal mode.
         with self._read_engine.connect() as connection:
             version = self._version(connection)
+            newest = connection.scalar(select(func.max(attempts.c.id))) if version is not None else None
+        if version is None and not create:
+            raise NoLedgerYet("holds no ledger yet", file=self.name, fix="`mambo send` creates it.")
+        if self.path is not None:
+            check_not_older(self.path, newest or 0, note)
         if version is None:
-            if not create:
-                raise NoLedgerYet("holds no ledger yet", file=self.name, fix="`mambo send` creates it.")
             version = self._create()
         if version != SCHEMA_VERSION:
             raise StoreError(
@@ -275,73 +268,28 @@ class Store:
         try:
             yield
         except (DBAPIError, self._engine.dialect.loaded_dbapi.Error) as error:
-            raise StoreError(_first_line(error), file=self.name, fix=_advice(error)) from None
+            raise StoreError(first_line(error), file=self.name, fix=advice(error)) from None
         except SQLAlchemyError as error:
             raise StoreError(type(error).__name__, file=self.name) from None
 
 
-def store_name(url: str) -> str:
-    """A store as a screen may show it: a path, or a URL without its password and options (one may be a password)."""
-    parsed = _parse(url)
-    if parsed.get_backend_name() == "sqlite":
-        return str(parsed.database)
-    return parsed.set(query={}).render_as_string(hide_password=True)
-
-
-def _parse(url: str) -> URL:
-    if "://" not in url:
-        return URL.create("sqlite", database=str(Path(url).expanduser().absolute()))
-    allowed = "A path, sqlite:///path or postgresql://user:password@host/name is."
+@contextmanager
+def failures_told(connection: Connection) -> Iterator[None]:
+    """Turn what the database says of a write into `LedgerFailed`."""
     try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):  # ValueError: a port that is no number
-        raise StoreError("MAMBO_STORE is not a database URL", fix=allowed) from None
-    match parsed.get_backend_name():
-        case "sqlite":
-            if not parsed.database or parsed.database == ":memory:":
-                raise StoreError("a ledger in memory would be lost", fix=allowed)
-            return URL.create("sqlite", database=str(Path(parsed.database).expanduser().absolute()))
-        case "postgresql" | "postgres":
-            try:
-                import psycopg  # noqa: F401  (only to see that it is there)
-            except ImportError:
-                raise StoreError(
-                    "PostgreSQL needs the psycopg driver", fix="Install it: pip install 'mambo-pipelines[postgres]'."
-                ) from None
-            return parsed.set(drivername="postgresql+psycopg")
-        case other:
-            raise StoreError(f"{other} is not a store this program knows", fix=allowed)
+        yield
+    except (DBAPIError, connection.dialect.loaded_dbapi.Error) as error:
+        raise LedgerFailed.of(error, connection, connection.get_execution_options()["store"]) from None
 
 
-def _check_sqlite_place(path: Path, *, create: bool) -> None:
-    """Refuse a place in which SQLite cannot keep its word; create the file where that is asked for."""
-    local = "Set MAMBO_STORE to a file on this computer's own disk."
-    if path.is_dir():
-        raise StoreError("is a folder, not a ledger file", file=path, fix="Set MAMBO_STORE to a file.")
-    if not path.parent.is_dir():
-        raise StoreError(
-            "the folder of the store does not exist", file=path.parent, fix="Create it, or set MAMBO_STORE."
-        )
-    for part in path.resolve().parent.parts:
-        if part.lower().startswith(_SYNCED_FOLDERS):
-            raise StoreError(f"the store lies in a synced folder ({part})", file=path, fix=local)
-    if (kind := file_system_of(path.resolve())) in _NETWORK_FILE_SYSTEMS:
-        raise StoreError(f"the store lies on a network drive ({kind})", file=path, fix=local)
-    if not path.exists():
-        if not create:
-            raise NoLedgerYet("there is no ledger yet", file=path, fix="`mambo send` creates it; or set MAMBO_STORE.")
-        path.touch(mode=0o600)
+def file_watch(connection: Connection) -> FileWatch | None:
+    """What watches the ledger's files for this connection, where they are SQLite's."""
+    return None if connection.invalidated else connection.info.get(_WATCH)
 
 
-def file_system_of(path: Path) -> str:
-    """The type of the file system that holds `path` (`ext4`, `nfs4` …), or an empty string where it is not told."""
-    mounts = {Path(part.mountpoint): part.fstype.lower() for part in psutil.disk_partitions(all=True)}
-    return next((mounts[folder] for folder in (path, *path.parents) if folder in mounts), "")
-
-
-def _set_up_sqlite(engine: Engine, *, read_only: bool) -> None:
+def _set_up_sqlite(engine: Engine, path: Path, *, read_only: bool) -> None:
     @event.listens_for(engine, "connect")
-    def on_connect(connection: sqlite3.Connection, _: object) -> None:
+    def on_connect(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
         # Autocommit, so that the driver starts no transaction of its own; `on_begin` says when.
         connection.isolation_level = None
         connection.execute("PRAGMA foreign_keys = ON")
@@ -351,36 +299,21 @@ def _set_up_sqlite(engine: Engine, *, read_only: bool) -> None:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA wal_autocheckpoint = 4000")  # 16 MB: pages that change often are copied less
             connection.execute("PRAGMA fullfsync = ON")  # macOS: its plain fsync stops at the drive's own cache
+            record.info[_WATCH] = FileWatch(path)
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
         # Past SQLAlchemy's bookkeeping, which takes longer than all the rest of a short transaction.
         driver = connection.connection.dbapi_connection
         assert isinstance(driver, sqlite3.Connection)
-        driver.execute("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        if read_only:
+            driver.execute("BEGIN")
+            return
+        watch: FileWatch = connection.info[_WATCH]
+        watch.check()
+        driver.execute("BEGIN IMMEDIATE")
+        watch.opened()
 
 
 def _uri_quoted(path: Path) -> str:
     return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-
-
-def _first_line(error: Exception) -> str:
-    return (_words(error).splitlines() or [type(error).__name__])[0]
-
-
-def _words(error: Exception) -> str:
-    """What the driver itself said."""
-    return str(error.orig if isinstance(error, DBAPIError) else error).strip()
-
-
-def _advice(error: Exception) -> str:
-    words = _words(error).lower()
-    if "not a database" in words or "malformed" in words:
-        return "The file is damaged or no ledger: restore a backup, or set MAMBO_STORE to another file."
-    if "readonly" in words or "read-only" in words or "permission" in words or "unable to open" in words:
-        return _WRITABLE
-    if "full" in words or "no space" in words:
-        return "Free some space; nothing was lost."
-    if "locked" in words:
-        return "Another program holds the database; close it and try again."
-    return "Nothing was sent by this step; look at the store and try again."

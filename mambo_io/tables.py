@@ -70,6 +70,7 @@ accounts = Table(
     Column("balance_ugx", BigInteger),  # the last one known, the lowest of overlapping replies
     Column("balance_at_us", BigInteger),
     Column("next_call_at_us", BigInteger, nullable=False, server_default="0"),  # the account's rate limit
+    Column("settling_until_us", BigInteger, nullable=False, server_default="0"),  # no call before it: a reading is made
     Column("credentials_latch", Text),  # why the balance endpoint refused; no reading until a person clears it
 )
 
@@ -178,6 +179,7 @@ attempts = Table(
     Column("consistent", Boolean),
     Column("agrees", Boolean),  # a counted canary receipt, with the estimate
     Column("alarms", Text),
+    Column("evidence", Text),  # of an unknown call: what the account's balance, or a person, says of it
     Column("raw_reply", Text),
     Index("attempts_of_chunk", "campaign_id", "chunk"),
     CheckConstraint("(verdict IS NULL) = (ended_at_us IS NULL)", name="ended_has_verdict"),
@@ -215,6 +217,7 @@ account_entries = Table(
     metadata,
     Column("id", BigId, primary_key=True),
     Column("account", Text, nullable=False),
+    Column("began_us", BigInteger),  # of a reading: when it was asked for
     Column("at_us", BigInteger, nullable=False),
     Column("kind", Text, nullable=False),  # reading, latch, latch_cleared
     Column("amount_ugx", BigInteger),

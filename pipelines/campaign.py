@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,10 +15,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from mambo_io.datasets import refuse_address
 from mambo_io.errors import InputError
-from mambo_io.masking import mask_text
 from mambo_io.model import Category
 from mambo_io.window import Window
+from pipelines.campaign_toml import read_toml
 
 _LATER = "comes with a later version of mambo-pipelines; leave it out"
 
@@ -38,6 +39,8 @@ def _window(text: str) -> str:
 
 
 def _path(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("holds a NUL character, which no path does")
     if not str(path).isprintable():
         # A TOML string reads "C:\temp\new.csv" as a tab and a line break.
         raise ValueError("holds a tab or a line break, as a backslash between double quotes may mean; / is safe")
@@ -65,7 +68,9 @@ class Recipients(_Section):
     several: Literal["reject", "first"] = Field(default="reject", description='"reject" or "first"')
     duplicates: Literal["reject", "same_text"] = Field(default="reject", description='"reject" or "same_text"')
     date_format: str = Field(
-        default="%d/%m/%Y", min_length=1, description='a format as of strftime: date_format = "%d/%m/%Y"'
+        default="%d/%m/%Y",
+        pattern=r"^([^%]|%-?[aAbBdejmuUVwWyYFG%])+$",  # what Python and polars write alike
+        description='a format as of strftime: date_format = "%d/%m/%Y"',
     )
     hidden_rows: Literal["send", "skip"] | None = Field(default=None, description='"send" or "skip"')
     keep: tuple[str, ...] = Field(
@@ -89,13 +94,17 @@ class Sending(_Section):
     outside_window: Literal["pause", "wait"] = Field(default="pause", description='"pause" or "wait"')
     pause_after_unknown: int = Field(default=2, ge=1, description="a whole number of calls, at least 1")
     pause_after_refused: int = Field(default=2, ge=1, description="a whole number of calls, at least 1")
-    repeat_guard_days: int = Field(default=7, ge=0, description="a whole number of days; 0 is no guard")
+    repeat_guard_days: int = Field(
+        default=7, ge=0, le=3_650, description="a whole number of days up to 3650; 0 is no guard"
+    )
 
 
 class Settling(_Section):
     """`[settlement]`: how unknown calls are settled by the account's balance."""
 
-    settle_after_s: int = Field(default=120, ge=120, description="a whole number of seconds, at least 120")
+    settle_after_s: int = Field(
+        default=120, ge=120, le=86_400, description="a whole number of seconds from 120 to 86400"
+    )
     resend_settled: bool = Field(default=False, description="true or false, without quotes")
 
 
@@ -129,7 +138,7 @@ class Tariff(_Section):
 
 
 class Campaign(_Section):
-    """A campaign file. Relative paths are from its own folder; `file` is where it was read."""
+    """A campaign file. Relative paths are from its own folder and stay in it; `file` is where it was read."""
 
     name: str = Field(pattern=f"^{CAMPAIGN_NAME.pattern}$", description=_NAME_HELP)
     sender_id: str = Field(
@@ -184,13 +193,33 @@ class Campaign(_Section):
 
 def load_campaign(file: Path) -> Campaign:
     """Read and check a campaign file. Raises `InputError` (file, key, value, what is allowed)."""
-    values = _parse_toml(file)
+    values = read_toml(file)
     if "schedule" in values:
         raise InputError(_LATER, file=file, key="[schedule]")
     try:
-        return Campaign.model_validate({**values, "the file itself": file.absolute()})
+        campaign = Campaign.model_validate({**values, "the file itself": file.absolute()})
     except ValidationError as error:
         raise _explain(file, error, values) from None
+    _check_path(campaign.recipients.path, file, "[recipients] path")
+    for path in campaign.suppression.paths:
+        _check_path(path, file, "[suppression] paths")
+    return campaign
+
+
+def _check_path(path: Path, file: Path, key: str) -> None:
+    """A campaign file may come from somebody else, and must not reach for what lies around the folder it is put in.
+
+    A full path is another matter: whoever wrote it means this computer.
+    """
+    refuse_address(path, file=file, key=key)
+    if Path(os.path.normpath(path)).parts[:1] == ("..",):
+        raise InputError(
+            "leads out of the folder of the campaign file",
+            file=file,
+            key=key,
+            value=path,
+            fix="Copy that file beside the campaign file, or write its full path.",
+        )
 
 
 def check_campaign_name(name: str) -> None:
@@ -206,79 +235,7 @@ def check_edition(edition: str) -> None:
         raise InputError("is not the name of an edition", key="--edition", value=edition, fix=fix)
 
 
-# --- what is no TOML -------------------------------------------------------------------------------------------------
-
-
-def _parse_toml(file: Path) -> dict[str, Any]:
-    try:
-        text = _read_text(file)
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=file) from None
-    try:
-        values = tomllib.loads(text.replace("\r\n", "\n"))
-    except tomllib.TOMLDecodeError as error:
-        found = re.search(r"at line (\d+)", str(error))
-        if found is None:
-            fix = "Somewhere a quote or a bracket is opened and not closed."
-            raise InputError("cannot be read to its end", file=file, fix=fix) from None
-        line = text.split("\n")[int(found.group(1)) - 1].strip()
-        shown = line if len(line) <= 60 else line[:59] + "…"
-        problem = mask_text(f"line {found.group(1)} cannot be read: {shown}")
-        raise InputError(problem, file=file, fix=mask_text(_toml_hint(line, error))) from None
-    if not values:
-        raise InputError("says nothing", file=file, fix="`mambo new NAME FILE` writes a campaign file.")
-    return values
-
-
-def _read_text(file: Path) -> str:
-    if file.suffix.lower() in (".csv", ".tsv", ".xlsx", ".xlsm", ".xls", ".ods", ".parquet"):
-        raise InputError(
-            "is a list of people, not a campaign file",
-            file=file,
-            fix=f"`mambo new NAME {file}` writes a campaign file for it.",
-        )
-    if file.is_dir():
-        raise InputError("is a folder", file=file, fix="Name the campaign's .toml file.")
-    if not file.exists():
-        folder = file.parent if file.parent.is_dir() else Path()
-        near = difflib.get_close_matches(file.stem, [path.stem for path in folder.glob("*.toml")], n=3, cutoff=0.4)
-        fix = f"Did you mean {'.toml or '.join(near)}.toml?" if near else "`mambo new NAME FILE` writes one."
-        raise InputError("there is no such campaign file", file=file, fix=fix)
-    if file.stat().st_size > 1_000_000:
-        raise InputError("is too large for a campaign file", file=file, fix="Name the campaign's .toml file.")
-    data = file.read_bytes()
-    try:
-        # Notepad writes a byte order mark.
-        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError("is not UTF-8 text", file=file, fix="Save it with the encoding UTF-8.") from None
-
-
-def _toml_hint(line: str, error: tomllib.TOMLDecodeError) -> str:
-    """How to write what people write instead of TOML."""
-    key, _, value = (part.strip() for part in line.partition("="))
-    value = re.sub(r"\s*#.*", "", value)
-    if re.search("[\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb]", line):
-        return f'Write straight quotes: {key} = "…".'
-    if re.fullmatch(r"\d{1,3}([ ,.']\d{3})+", value):
-        return f"Write the number without commas: {key} = {int(re.sub('[^0-9]', '', value)):_}."
-    if "\\" in line:
-        return f'Write / between the parts of a path: {key} = "C:/lists/people.csv".'
-    if value.lower() in ("true", "false", "yes", "no"):
-        return f"Write true or false: {key} = {str(value.lower() in ('true', 'yes')).lower()}."
-    if key and value and value[0] not in "\"'[{":
-        text = value.rstrip("\"'")
-        return f'Text stands in quotes: {key} = "{text}".'
-    if value.count('"') % 2:
-        return f'Text stands between two quotes: {key} = "…".'
-    if re.match(r"\w+\s*:", line):
-        return "A key and its value are joined by =, not by a colon."
-    if "overwrite" in str(error) or "twice" in str(error):
-        return "It stands in the file twice."
-    return f"What is wrong there: {re.sub(r' [(]at .*', '', str(error))}."
-
-
-# --- what is TOML, but no campaign -----------------------------------------------------------------------------------
+# --- what is no campaign ---------------------------------------------------------------------------------------------
 
 
 def _explain(file: Path, error: ValidationError, values: dict[str, Any]) -> InputError:

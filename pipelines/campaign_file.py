@@ -38,7 +38,7 @@ def campaign_file_for(
     others = [column for column in people.columns if column != phone]
     fields = [column for column in others if not set(column) & set("{}|")]
     example = f", for example {{{fields[0]}}} or {{{fields[0]}|friend}}" if fields else ""
-    where = [("path", _relative(spreadsheet, target)), ("phone", phone), ("sheet", sheet), ("header_row", header_row)]
+    where = [("path", _path(spreadsheet, target)), ("phone", phone), ("sheet", sheet), ("header_row", header_row)]
     recipients = "\n".join(f"{key} = {_toml(value)}" for key, value in where if value not in (None, 1))
     return f"""\
 # A campaign for `mambo estimate {target.name}` and `mambo send {target.name}`.
@@ -85,11 +85,11 @@ def _phone_column(people: pl.DataFrame, spreadsheet: Path) -> str:
         ) from None
 
 
-def _relative(spreadsheet: Path, target: Path) -> str:
-    try:
-        return Path(os.path.relpath(spreadsheet.absolute(), target.absolute().parent)).as_posix()
-    except ValueError:  # on another drive of Windows
-        return spreadsheet.absolute().as_posix()
+def _path(spreadsheet: Path, target: Path) -> str:
+    """From the folder of `target` where it lies in there, which moves with it; else in full."""
+    full = Path(os.path.normpath(spreadsheet.absolute()))
+    folder = Path(os.path.normpath(target.absolute().parent))
+    return (full.relative_to(folder) if full.is_relative_to(folder) else full).as_posix()
 
 
 def _toml(value: str | int | None) -> str:

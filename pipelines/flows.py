@@ -31,6 +31,7 @@ from prefect.states import Failed
 from mambo_io.datasets import write_dataset
 from mambo_io.errors import InputError, MamboError, Stopped
 from mambo_io.ledger import CampaignRow, Ledger
+from mambo_io.log import record_defect
 from mambo_io.masking import MaskingFilter, mask_text
 from mambo_io.model import Outcome
 from mambo_io.settings import MamboSettings, load_settings
@@ -76,7 +77,8 @@ def _masked(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         except MamboError:
             raise
-        except Exception:  # noqa: BLE001 - raised below, and outside this block, so that nothing is chained to it
+        except Exception as error:  # noqa: BLE001 - raised below, outside this block, so that nothing is chained to it
+            record_defect(error)
             defect = mask_text(traceback.format_exc())
         raise RuntimeError(defect)
 

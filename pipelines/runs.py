@@ -6,9 +6,10 @@ import asyncio
 import gc
 import getpass
 import shlex
-import threading
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,20 +17,22 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from mambo_io import accounting
-from mambo_io.client import AsyncMamboClient, MamboClient
+from mambo_io.client import AsyncMamboClient
 from mambo_io.errors import InputError, SettingsError, StoreError
 from mambo_io.ledger import CampaignRow, Ledger
+from mambo_io.log import recorded_run, run_log
 from mambo_io.model import Balance, CampaignState, ChunkState, Outcome
 from mambo_io.planning import write_plan, write_suppressions
-from mambo_io.replies import BalanceRefused, BalanceUnavailable
 from mambo_io.sender import Limits, Sender
 from mambo_io.settings import MamboSettings, default_store
-from mambo_io.store import NoLedgerYet, Store
+from mambo_io.side_file import SideFile, kept_replies
+from mambo_io.store import NoLedgerYet, Store, StoreBusy
 from mambo_io.window import KAMPALA, Window
 from pipelines.campaign import Campaign, check_edition
 from pipelines.prepare import Prepared, file_digest, prepare, read_suppressions
 from pipelines.sending import Patience, Progress, RunEnd, SendLoop, StopReason
-from pipelines.summary import UNKNOWN_CALLS, CampaignSummary, summarize
+from pipelines.settling import SettlingRules, ask_balance, credentials, settle_unknown
+from pipelines.summary import NOBODY_COUNTED, UNKNOWN_CALLS, CampaignSummary, summarize
 
 T = TypeVar("T")
 
@@ -147,11 +150,36 @@ def send_edition(
                 return summarize(ledger, row, command=command)
             else:
                 write_suppressions(connection, row.id, read_suppressions(campaign)[0])
-            _send(ledger, connection, row, campaign, settings, accept_canary, on_progress)
-            return summarize(ledger, ledger.get(campaign.name, edition), command=command)
+            with recorded_run(row.label), taken_over(store, connection, row, campaign.sending.concurrency) as sender:
+                _send(sender, ledger, connection, row, campaign, settings, accept_canary, on_progress)
+            summary = summarize(ledger, ledger.get(campaign.name, edition), command=command)
+    _record_end(summary)
+    return summary
+
+
+def _record_end(summary: CampaignSummary) -> None:
+    why = f", {summary.stop_reason}" if summary.stop_reason else ""
+    run_log().info("%s: %s%s", summary.label, summary.state, why)
+    for call in summary.unknown_calls:
+        run_log().warning("%s: unknown, %s", call.name, call.reason)
+
+
+@contextmanager
+def taken_over(store: Store, connection: Connection, row: CampaignRow, concurrency: int) -> Iterator[Sender]:
+    """A sender that has taken the campaign over, with room beside the ledger for what that might not take."""
+    aside, run = store.aside(row.id), uuid.uuid4().hex[:12]
+    kept = kept_replies(aside)
+    side_file = SideFile(aside, run)
+    with side_file.reserved(concurrency):
+        sender = Sender(connection, row, run=run, who=who(), side_file=side_file)
+        sender.start(datetime.now(UTC), kept)
+        for replies in kept:
+            replies.remove()
+        yield sender
 
 
 def _send(
+    sender: Sender,
     ledger: Ledger,
     connection: Connection,
     row: CampaignRow,
@@ -173,21 +201,43 @@ def _send(
         pause_after_unknown=sending.pause_after_unknown,
         pause_after_refused=sending.pause_after_refused,
     )
-    sender = Sender(connection, row, run=uuid.uuid4().hex[:12], who=who())
-    sender.start(datetime.now(UTC))
+    rules = SettlingRules(
+        exclusive=settings.account_exclusive,
+        settle_after_s=campaign.settlement.settle_after_s,
+        resend_settled=campaign.settlement.resend_settled,
+    )
     if accept_canary:
         sender.waive_canary(datetime.now(UTC))
+
+    def look_again() -> bool:
+        """Settle what can be settled, with nothing in flight; whether nothing is unknown any more."""
+        try:
+            settled = settle_unknown(ledger, connection, row, settings, rules, who=who())
+        except StoreBusy:  # another settlement of the account is at work, and may tell it all
+            return False
+        sender.look_again()
+        return settled.left == 0
 
     async def run() -> RunEnd:
         async with AsyncMamboClient(
             base_url=settings.base_url, api_key=settings.require_api_key(), timeout_s=sending.timeout_s
         ) as client:
-            loop = SendLoop(sender, client, limits, patience, on_progress=lambda progress: on_progress(progress, row))
+            loop = SendLoop(
+                sender,
+                client,
+                limits,
+                patience,
+                unsettled=not look_again(),
+                settle=look_again,
+                on_progress=lambda progress: on_progress(progress, row),
+            )
             return await loop.run()
 
     gc.freeze()  # what planning and the libraries left behind stays; looking through it again takes a tenth of the time
-    end = _run(run())
-    gc.unfreeze()
+    try:
+        end = _run(run())
+    finally:
+        gc.unfreeze()
     calls, now = sender.calls_by_state(), datetime.now(UTC)
     if calls.get(ChunkState.PLANNED) or calls.get(ChunkState.IN_FLIGHT):
         sender.finish(
@@ -214,7 +264,7 @@ def _detail(reason: StopReason, ledger: Ledger, row: CampaignRow, limits: Limits
         case StopReason.CANARY:
             totals = ledger.totals(row)
             if not totals.outcomes.get(Outcome.ACCEPTED):
-                return "nobody in it was counted"
+                return NOBODY_COUNTED
             expected_ugx = totals.estimates[ChunkState.ACCEPTED] - totals.unsupported_estimate_ugx
             return f"estimated UGX {expected_ugx:,}, charged UGX {totals.charged_ugx:,}"
         case _:
@@ -251,30 +301,9 @@ def read_balance(settings: MamboSettings) -> Balance:
 
     Raises `BalanceRefused`, `BalanceUnavailable`, or `InputError` while the latch of an earlier refusal is set.
     """
-    if settings.username is None or settings.password is None:
-        missing = "MAMBO_PASSWORD" if settings.username is not None else "MAMBO_USERNAME"
-        raise SettingsError(
-            "is not set",
-            key=missing,
-            fix="The balance endpoint asks for the account's username and password, not for the API key.",
-        )
+    credentials(settings)  # before a ledger is made
     with open_store(settings, create=True) as store, store.writer() as connection:
-        latch = Ledger(store).credentials_latch(settings.account)
-        if latch is not None:
-            raise InputError(
-                "the API refused these credentials before, and another refusal may suspend the account",
-                fix="Correct MAMBO_USERNAME and MAMBO_PASSWORD, then: mambo balance --unlock.",
-            )
-        with MamboClient(base_url=settings.base_url) as client:
-            try:
-                reading = client.balance(settings.username, settings.password)
-            except BalanceRefused as refusal:
-                accounting.set_latch(connection, settings.account, refusal.message, who=who(), now=datetime.now(UTC))
-                raise BalanceRefused(f"{refusal.message} When they are right: mambo balance --unlock.") from None
-            except BalanceUnavailable as silence:
-                raise BalanceUnavailable(f"{silence.message} To ask again: mambo balance.") from None
-        accounting.record_reading(connection, settings.account, reading.balance_ugx, who=who(), now=datetime.now(UTC))
-    return reading
+        return ask_balance(Ledger(store), connection, settings, who=who())
 
 
 def unlock_credentials(settings: MamboSettings) -> None:
@@ -297,8 +326,5 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
-    result: list[T] = []
-    thread = threading.Thread(target=lambda: result.append(asyncio.run(work)))
-    thread.start()
-    thread.join()
-    return result[0]
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()

@@ -3,7 +3,8 @@
 One asyncio loop makes the calls, at most `concurrency` at a time, and commits between them: in a thread of its own the
 ledger's many short steps wait for Python's lock, and take three times as long. An answer that comes while a slow disk
 holds the loop up is not given up for it. The loop decides when to stop; what may be sent is decided by the guards
-inside the ledger's transaction.
+inside the ledger's transaction. When the ledger cannot be written, nothing more is sent, and what the calls that are
+out come to is kept until it can, or in the side file.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from typing import assert_never
 
 from mambo_io.call_ends import CallEnd, ClaimedCall
 from mambo_io.client import AsyncMamboClient
+from mambo_io.errors import Stopped
 from mambo_io.ledger import from_us
 from mambo_io.model import Action, Blame, CallResult, Receipt, Verdict
-from mambo_io.sender import Hold, Limits, Sender
+from mambo_io.sender import Exchange, Hold, Limits, Sender
+from mambo_io.store_errors import LedgerFailed
 
 MAX_TRIES_IN_A_ROW = 6  # rests in a row after which a call still could not be sent, before the run stops
 LONGEST_WAIT_S = 300  # a Retry-After above this stops the run instead
@@ -33,6 +36,9 @@ _LONGEST_BACK_OFF_S = 30.0
 _SLOWEST_CALLS_PER_SECOND = 0.5  # however often the API asks to slow down
 _TURNS_TO_GATHER = 3  # of the event loop: what else has come by now is settled in the same commit
 _LONGEST_SLEEP_S = 60.0  # then the clock is looked at again: it may have been set, or the machine suspended
+
+_LEDGER_PAUSE_S = 0.5  # between two tries to write a ledger that could not be written
+_LEDGER_PATIENCE_S = 30.0  # for how long; a disk that is full may be cleared, a lock be given back
 
 _STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
@@ -93,13 +99,25 @@ class SendLoop:
         limits: Limits,
         patience: Patience,
         *,
+        unsettled: bool = False,
+        settle: Callable[[], bool] = lambda: False,
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> None:
+        """`unsettled`: calls of earlier runs are unknown. `settle` looks at the money while nothing is in flight, and
+        says whether nothing is unknown any more."""
         self._sender = sender
         self._client = client
         self._limits = limits
         self._patience = patience
+        assert sender.side_file is not None, "what the ledger does not take must stand somewhere"
+        self._side_file = sender.side_file
         self._on_progress = on_progress
+        self._settle = settle
+        self._concurrency = limits.concurrency
+        self._unsettled = False
+        self._may_tell = False  # something came that the settlement has not seen
+        if unsettled:
+            self._go_one_by_one()
         self._progress = Progress()
         self._stop: RunEnd | None = None
         self._asked_before = False  # by a signal
@@ -116,7 +134,19 @@ class SendLoop:
         with self._signals():
             ends: list[CallEnd] = []
             while True:
-                hold, wake_after_s = self._exchange(ends)
+                try:
+                    hold, wake_after_s = self._exchange(ends)
+                except LedgerFailed as failure:
+                    await self._outlast(failure, ends)
+                    ends = []
+                    continue
+                except Stopped:  # another process is at work: what its calls come to is all that is left to tell
+                    await self._drain()
+                    raise
+                if self._may_tell and not self._in_flight:
+                    self._look_again()
+                    ends = []
+                    continue
                 if not self._in_flight and self._stop is None and hold is not None and wake_after_s is None:
                     self._stop = RunEnd(_reason_of(hold), None)
                 if not self._in_flight and self._stop is not None:
@@ -131,19 +161,17 @@ class SendLoop:
     def _exchange(self, ends: Sequence[CallEnd]) -> tuple[Hold | None, float | None]:
         """Settle `ends`, start the calls that may start. Returns what held back, and for how long if that is known."""
         pause_s = max(0.0, self._resume_at - time.monotonic())
-        want = 0 if self._stop or pause_s else max(0, self._limits.concurrency - len(self._in_flight))
+        want = 0 if self._stop or pause_s or self._may_tell else max(0, self._limits.concurrency - len(self._in_flight))
         if not want and not ends:
             return Hold.BUSY, pause_s or None
-        began = time.monotonic()
-        exchange = self._sender.exchange(ends, want=want, limits=self._limits, now=datetime.now(UTC))
-        self._client.stood_still(time.monotonic() - began)
+        exchange = self._commit(ends, want)
         for call in exchange.calls:
             self._in_flight[call.attempt_id] = asyncio.create_task(self._call(call))
         self._on_progress(self._progress)
         match exchange.hold:
-            case Hold.RATE:
+            case Hold.RATE | Hold.SETTLING:
                 assert exchange.retry_at_us is not None
-                return Hold.RATE, max(0.0, (from_us(exchange.retry_at_us) - datetime.now(UTC)).total_seconds())
+                return exchange.hold, max(0.0, (from_us(exchange.retry_at_us) - datetime.now(UTC)).total_seconds())
             case Hold.WINDOW if self._patience.wait_for_window:
                 assert self._limits.window is not None
                 now = datetime.now(UTC)
@@ -154,6 +182,63 @@ class SendLoop:
                 return None, 0.0  # everybody in the next chunks has opted out: ask again at once
             case hold:
                 return hold, None
+
+    def _commit(self, ends: Sequence[CallEnd], want: int) -> Exchange:
+        began = time.monotonic()
+        try:
+            return self._sender.exchange(ends, want=want, limits=self._limits, now=datetime.now(UTC))
+        finally:
+            self._client.stood_still(time.monotonic() - began)
+
+    async def _outlast(self, failure: LedgerFailed, ends: Sequence[CallEnd]) -> None:
+        """The ledger could not be written: claim nothing, wait for the calls that are out, and try again for a while.
+
+        Returns when the ledger has taken everything. Otherwise raises a `LedgerFailed` once nothing is out any more,
+        and the next run finds in the side file what could not be recorded. A signal ends the patience.
+        """
+        give_up_at = time.monotonic() + _LEDGER_PATIENCE_S
+        unrecorded = list(ends)
+        kept = self._keep(ends)
+        while self._in_flight or not (failure.lasting or self._asked_before or time.monotonic() > give_up_at):
+            ends = await self._wait(_LEDGER_PAUSE_S)
+            for end in ends:
+                self._learn(end)
+            unrecorded += ends
+            kept = self._keep(ends) and kept
+            if not failure.lasting:
+                try:
+                    self._commit(unrecorded, want=0)
+                except LedgerFailed as again:
+                    failure = again
+                else:
+                    self._side_file.clear()
+                    return
+        raise self._given_up(failure, len(unrecorded), kept)
+
+    def _keep(self, ends: Sequence[CallEnd]) -> bool:
+        try:
+            self._side_file.keep(ends)
+        except OSError:  # its room was taken beforehand, but a disk may break as a whole
+            return False
+        return True
+
+    def _given_up(self, failure: LedgerFailed, unrecorded: int, kept: bool) -> Stopped:
+        with suppress(OSError):
+            self._side_file.keep_that_no_other_call_was_made()
+        if not unrecorded:
+            return failure
+        calls = "1 call" if unrecorded == 1 else f"{unrecorded} calls"
+        if kept:
+            return LedgerFailed(
+                f"{failure.message} What {calls} came to stands in {self._side_file.path}; leave it there."
+            )
+        return LedgerFailed(f"{failure.message} What {calls} came to could not be kept either: they will be unknown.")
+
+    async def _drain(self) -> None:
+        while self._in_flight:
+            if ends := await self._wait(None):
+                with suppress(Stopped):
+                    self._commit(ends, want=0)
 
     async def _wait(self, seconds: float | None) -> list[CallEnd]:
         """Until a call comes back, the time is over, or a signal comes; returns the calls that came back."""
@@ -194,10 +279,12 @@ class SendLoop:
         match result.verdict:
             case Verdict.ACCEPTED:
                 self._rests_in_a_row = self._unknown_in_a_row = self._refused_in_a_row = 0
+                # It went alone, so the balance that it named is that of a moment with nothing in flight.
+                self._may_tell = self._may_tell or self._unsettled
             case Verdict.UNKNOWN:
                 self._unknown_in_a_row += 1
-                # Until it is settled, one call at a time: the fewer are open, the more the balance can tell.
-                self._limits = replace(self._limits, concurrency=1)
+                self._go_one_by_one()
+                self._may_tell = True
                 if self._unknown_in_a_row >= self._patience.pause_after_unknown:
                     self._ask_to_stop(StopReason.UNKNOWN_IN_A_ROW, said)
             case Verdict.REFUSED:
@@ -227,6 +314,21 @@ class SendLoop:
                 self._ask_to_stop(StopReason.ACCOUNT if result.blame is Blame.ACCOUNT else StopReason.API, said)
             case _:
                 assert_never(result.action)
+
+    def _go_one_by_one(self) -> None:
+        """Until the unknown calls are settled: the fewer are open, the more the balance can tell."""
+        self._unsettled = True
+        self._limits = replace(self._limits, concurrency=1)
+
+    def _look_again(self) -> None:
+        self._may_tell = False
+        if self._asked_before:
+            return  # whoever wants it to end does not wait for a reading; the next start looks again
+        if self._settle():
+            self._unsettled = False
+            self._limits = replace(self._limits, concurrency=self._concurrency)
+        elif not self._unknown_in_a_row:
+            self._unsettled = False  # a balance from after it told nothing; a further one tells no more
 
     def _rest(self, seconds: float, reason: StopReason, said: str) -> bool:
         """Claim nothing for so long; stop when that has helped too often in vain. Whether this begins a new rest:
@@ -307,7 +409,7 @@ def _reason_of(hold: Hold | None) -> StopReason:
             return StopReason.PAUSED
         case Hold.CANCELLED:
             return StopReason.CANCELLED
-        case Hold.BUSY | Hold.RATE:
+        case Hold.BUSY | Hold.RATE | Hold.SETTLING:
             raise AssertionError(f"nothing in flight, and yet {hold}")
         case _:
             assert_never(hold)

@@ -8,7 +8,10 @@ from mambo_io.ledger import CampaignRow, Ledger, UnknownCall
 from mambo_io.model import CampaignState, ChunkState, Outcome
 from pipelines.sending import StopReason
 
+NOBODY_COUNTED = "nobody in it was counted"  # the detail of a canary that cannot tell anything
 UNKNOWN_CALLS = "unknown_calls"  # the stop reason of a campaign of which only unknown calls are left
+
+RESOLVED = "resolved"  # a settlement or a person put the last unknown calls back into the plan
 
 _DIFFERENCES = {
     ChunkState.PLANNED: "not sent yet",
@@ -95,13 +98,15 @@ def _next_command(campaign: CampaignRow, unknown: list[UnknownCall], planned: in
         case _ if campaign.stop_reason == StopReason.CANARY:
             return f"{command} --accept-canary"
         case _ if unknown and not planned:
-            return f"mambo status {campaign.name} --edition {campaign.edition}"
+            return f"mambo settle {campaign.name} --edition {campaign.edition}"
         case _:
             return command
 
 
 def stop_text(reason: str | None, detail: str | None = None) -> str:
     """Why a run stopped, in words for a person."""
+    if reason == StopReason.CANARY and detail == NOBODY_COUNTED:
+        return "of the first people the API counted nobody, so the estimate is not confirmed; accept that to go on"
     words = _STOPS.get(reason or "", reason or "not stopped")
     return f"{words} ({detail})" if detail else words
 
@@ -109,12 +114,13 @@ def stop_text(reason: str | None, detail: str | None = None) -> str:
 _STOPS: dict[str, str] = {
     StopReason.NOTHING_LEFT: "nothing is left to do",
     UNKNOWN_CALLS: "everything was sent, but the fate of some calls is unknown; they are not repeated",
+    RESOLVED: "calls were put back into the plan",
     StopReason.OUTSIDE_WINDOW: "outside the sending window",
     StopReason.BUDGET: "the next call would go over the budget; raise it to go on",
     StopReason.BALANCE: "the account's balance does not cover the next call; top it up to go on",
     StopReason.CANARY: "the first receipt does not agree with the estimate; accept it to go on",
-    StopReason.PAUSED: "paused",
-    StopReason.CANCELLED: "cancelled",
+    StopReason.PAUSED: "somebody paused it",
+    StopReason.CANCELLED: "somebody cancelled it",
     StopReason.SIGNAL: "stopped by you; calls in flight were waited for",
     StopReason.NO_CONNECTION: "the API could not be reached",
     StopReason.RATE_LIMITED: "the API asks for a longer pause",

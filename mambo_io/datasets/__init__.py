@@ -7,14 +7,16 @@ shows beside it, and what could not be read as it should be is told in `Dataset.
 
     reading.py     read_dataset, read_header, Dataset     ── what all formats share
     ├── files.py       which file this is, and whether it can be read at all
+    ├── limits.py      what no list is: a bomb, a line of gigabytes, a million columns
     ├── header.py      column names: trimmed, distinct, none of ours
     ├── delimited.py   CSV and TSV: encoding, separator, quotes
     ├── workbook.py    XLSX
-    └── parquet.py     Parquet
+    └── parquet.py     Parquet, and parquet_footer.py: its size before it is read
     export.py      write_dataset
 """
 
 from mambo_io.datasets.export import write_dataset
+from mambo_io.datasets.files import refuse_address
 from mambo_io.datasets.reading import Dataset, read_dataset, read_header
 
-__all__ = ["Dataset", "read_dataset", "read_header", "write_dataset"]
+__all__ = ["Dataset", "read_dataset", "read_header", "refuse_address", "write_dataset"]

@@ -10,20 +10,22 @@ import codecs
 import csv
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 import polars as pl
 
-from mambo_io.datasets import files
+from mambo_io.datasets import files, limits
 from mambo_io.datasets.header import read_names
 from mambo_io.datasets.table import WHITE, Flaw, Row, Table, columns, null_if_empty, rows_to_frame
 from mambo_io.errors import InputError
 
 _SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 _SAMPLE_LINES = 200
+_SAMPLE_CHARACTERS = 1 << 22
+_MOST_COLUMNS_TO_CUT = 500  # polars plans a cut of many columns in quadratic time
 
 # Excel obeys such a first line and does not show it, so that the header below it is row 1.
 _SEP_LINE = re.compile(r'"?sep=([^\w"\r\n])"?', re.IGNORECASE)
@@ -65,7 +67,7 @@ def open_table(path: Path, header_row: int) -> Table:
         raise InputError(f"this is {kind}, not CSV text", file=path, fix="Save it as CSV, or correct its ending.")
     encoding = detect_encoding(path)
     with path.open(encoding=encoding.codec, errors=encoding.errors, newline="") as file:
-        sample = list(islice(file, header_row + _SAMPLE_LINES))
+        sample = _sample(file, header_row)
     usual = "\t" if path.suffix.lower() == ".tsv" else ","
     sep_line = _SEP_LINE.fullmatch("".join(sample[:1]).rstrip("\r\n"))
     separator = sep_line[1] if sep_line else _guess_separator(sample, header_row, default=usual)
@@ -83,8 +85,20 @@ def open_table(path: Path, header_row: int) -> Table:
     return Table(header, tuple(notes), lambda: _rows(replace(layout, width=len(header.names))))
 
 
+def _sample(file: Iterable[str], header_row: int) -> list[str]:
+    """The lines down to the header, and some below it: fewer when they are long."""
+    sample: list[str] = []
+    characters = 0
+    for line in islice(file, header_row + _SAMPLE_LINES):
+        sample.append(line)
+        characters += len(line) if len(sample) > header_row else 0
+        if characters > _SAMPLE_CHARACTERS:
+            break
+    return sample
+
+
 def _rows(layout: Layout) -> pl.DataFrame:
-    frame = split_lines(layout) if layout.encoding.utf8_lines else None
+    frame = split_lines(layout) if layout.encoding.utf8_lines and layout.width <= _MOST_COLUMNS_TO_CUT else None
     return read_records(layout) if frame is None else frame
 
 
@@ -214,10 +228,11 @@ def _guess_separator(sample: list[str], header_row: int, default: str) -> str:
     """The separator that cuts the header into cells, and most rows below into as many."""
     best, best_score = default, (0, 0)
     for separator in sorted(_SEPARATORS, key=lambda candidate: candidate != default):
-        rows = list(records(iter(sample), separator))[header_row - 1 :]
-        if not rows or rows[0].flaw or (width := len(rows[0].cells)) < 2:
+        rows = islice(records(iter(sample), separator), header_row - 1, None)
+        header = next(rows, None)
+        if header is None or header.flaw or (width := len(header.cells)) < 2:
             continue
-        score = (sum(len(row.cells) == width for row in rows), width)
+        score = (1 + sum(len(row.cells) == width for row in rows), width)
         if score > best_score:
             best, best_score = separator, score
     return best
@@ -245,14 +260,12 @@ def detect_encoding(path: Path) -> Encoding:
 
 def _examined(path: Path, codec: str, errors: str, notes: tuple[str, ...] = ()) -> Encoding:
     quoted = damaged = False
+    lines = limits.Lines(path)
     with path.open(encoding=codec, errors=errors, newline="") as file:
-        while text := file.read(1 << 20):
+        while text := file.read(limits.LONGEST_LINE):
+            lines.check(text)
             quoted = quoted or '"' in text
             damaged = damaged or "\ufffd" in text
-            if "\0" in text:
-                raise InputError(
-                    "this is not text: it holds NUL bytes", file=path, fix="Export the list again, as CSV UTF-8."
-                )
         seen = file.newlines  # None, one kind of line end, or a tuple of those seen
     bare_cr = "\r" in seen if isinstance(seen, tuple) else seen == "\r"
     utf8_lines = codec.startswith("utf-8") and not (bare_cr or damaged)

@@ -29,13 +29,24 @@ _MAGIC = {
     b"SQLite format 3": "a SQLite database",
     b"{\\rtf": "a rich-text document",
 }
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+
+
+def refuse_address(path: Path, *, file: Path | None = None, key: str | None = None) -> None:
+    """Raise an `InputError` when `path` is a web address, naming the `file` and `key` that hold it."""
+    if address := _ADDRESS.match(str(path)):
+        raise InputError(
+            # Not all of it: there may be a password in it, or a signature.
+            f"{address[1]}://… is an address, and only files are read",
+            file=file,
+            key=key,
+            fix="Download the file, and give its path.",
+        )
 
 
 def check(path: Path) -> None:
     """Raise an `InputError` that helps unless `path` is a regular file with something in it."""
-    if _URL.match(str(path)):
-        raise InputError("an address is not read", file=path, fix="Download the file, and give its path.")
+    refuse_address(path)
     if path.name.startswith(("~$", ".~lock.")):
         raise InputError(
             "this is a spreadsheet program's lock file, not the workbook",
@@ -90,7 +101,8 @@ def _zip_kind(path: Path) -> str:
 
 
 def _why_missing(path: Path) -> str:
-    if any(mark in path.name for mark in "*?["):
+    unknown = path.name if path.parent.is_dir() else str(path)
+    if any(mark in unknown for mark in "*?["):
         return "one file is read, not a pattern"
     return "no such file" if path.parent.is_dir() else f"no folder {str(path.parent)!r}"
 

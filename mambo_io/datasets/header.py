@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mambo_io.datasets.limits import check_columns
 from mambo_io.errors import InputError
 from mambo_io.masking import mask_text
 
@@ -39,9 +40,10 @@ def read_names(raw: Sequence[str], *, file: Path, row: int, first_column: int = 
     becomes `column_3` (its place in the file, counted from `first_column`), a reserved name gets a trailing `_`.
     Of several equal names none stays as it is (`phone_1`, `phone_2`), so that nothing picks one of them unawares.
 
-    Raises `InputError` when `row` holds no name at all, or a phone number: a list without a header row would
-    otherwise lose its first person without a word.
+    Raises `InputError` when `row` holds no name at all, more names than a sheet has columns, or a phone number: a
+    list without a header row would otherwise lose its first person without a word.
     """
+    check_columns(len(raw), file)
     wanted = [" ".join(cell.translate(_INVISIBLE).split()) for cell in raw]
     if not any(wanted):
         raise InputError(

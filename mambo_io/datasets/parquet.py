@@ -6,14 +6,16 @@ from pathlib import Path
 
 import polars as pl
 
-from mambo_io.datasets import files
+from mambo_io.datasets import files, limits
 from mambo_io.datasets.header import read_names
+from mambo_io.datasets.parquet_footer import DAMAGE, read_footer
 from mambo_io.datasets.table import Table, columns, null_if_empty
 from mambo_io.errors import InputError
 from mambo_io.masking import mask_text
 from mambo_io.window import KAMPALA
 
 _INT64 = 2**63
+_CELL_BYTES = 16  # of polars' memory for a cell, its text not counted
 _PLAIN = (pl.String, pl.Categorical, pl.Enum, pl.Null)
 
 
@@ -21,6 +23,7 @@ def open_table(path: Path, date_format: str) -> Table:
     """The table of a Parquet file; its first row has number 2, as under a header. Raises `InputError` if damaged."""
     if (kind := files.kind_of(path)) != files.PARQUET:
         raise InputError(f"this is {kind}, not a Parquet file", file=path, fix="Correct its ending.")
+    _check_size(path)
     scan = pl.scan_parquet(path, glob=False)
     try:
         schema = scan.collect_schema()
@@ -37,12 +40,36 @@ def open_table(path: Path, date_format: str) -> Table:
             null_if_empty(text).alias(name) for name, text in zip(columns(len(texts)), texts.values(), strict=True)
         ]
         try:
+            limits.check_parquet(path, _text_bytes(scan, schema))
             frame = scan.select(*cells, flaw=pl.lit(None, pl.String)).collect(engine="streaming")
         except (pl.exceptions.PolarsError, OSError):
             raise _damaged(path) from None
         return frame.with_row_index("row", offset=2).cast({"row": pl.Int64})
 
     return Table(header, notes, rows)
+
+
+def _check_size(path: Path) -> None:
+    try:
+        footer = read_footer(path)
+    except DAMAGE:
+        raise _damaged(path) from None
+    if footer is None:
+        problem = "has more columns and row groups than a list of people has"
+        raise InputError(problem, file=path, fix="Save the columns that are needed in a file of their own.")
+    limits.check_columns(footer.columns, path)
+    limits.check_parquet(path, max(footer.uncompressed_bytes, footer.rows * footer.columns * _CELL_BYTES))
+
+
+def _text_bytes(scan: pl.LazyFrame, schema: pl.Schema) -> int:
+    """What all texts take when each is written out; a file may say a long one once and share it among millions."""
+    lengths = [
+        pl.nth(index).str.len_bytes() if dtype == pl.String else pl.nth(index).cat.len_bytes()
+        for index, (_, dtype) in enumerate(schema.items())
+        if dtype in (pl.String, pl.Categorical, pl.Enum)
+    ]
+    total = pl.sum_horizontal(length.cast(pl.Int64).sum() for length in lengths) if lengths else pl.lit(0)
+    return int(scan.select(total).collect(engine="streaming").item() or 0)
 
 
 def as_text(cell: pl.Expr, dtype: pl.DataType, date_format: str) -> pl.Expr | None:

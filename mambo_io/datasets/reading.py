@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from mambo_io.datasets import delimited, files, parquet, workbook
+from mambo_io.datasets import delimited, files, limits, parquet, workbook
 from mambo_io.datasets.table import WHITE, Flaw, Table
 from mambo_io.errors import InputError
 
@@ -94,7 +94,7 @@ def _open_table(path: Path, sheet: str | None, header_row: int, date_format: str
     ending = path.suffix.lower()
     if sheet is not None and ending not in (".xlsx", ".xlsm"):
         raise InputError("only an Excel workbook has sheets", file=path, key="sheet", value=sheet)
-    if header_row < 1 or (header_row > 1 and ending == ".parquet"):
+    if not 1 <= header_row <= limits.LAST_ROW or (header_row > 1 and ending == ".parquet"):
         raise InputError("is no row that can hold column names", file=path, key="header_row", value=header_row)
     match ending:
         case ".csv" | ".tsv" | ".txt":
@@ -115,9 +115,11 @@ def _without_blank_rows(frame: pl.DataFrame) -> pl.DataFrame:
     blank = frame
     for name in frame.columns[1:-1]:  # between `row` and `flaw`; the first one leaves few rows to look at
         blank = blank.filter(pl.col(name).is_null() | (pl.col(name).str.strip_chars(WHITE) == ""))
+        if blank.is_empty():
+            return frame
     # A row with something behind its last column is not blank.
     blank = blank.filter(~pl.col("flaw").is_in([Flaw.LONG.value, Flaw.UNPAIRED.value]).fill_null(False))
-    return frame.join(blank.select("row"), on="row", how="anti", maintain_order="left") if blank.height else frame
+    return frame.join(blank.select("row"), on="row", how="anti", maintain_order="left")
 
 
 def _flaw_notes(people: pl.DataFrame) -> list[str]:

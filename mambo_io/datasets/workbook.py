@@ -22,7 +22,7 @@ from xml.parsers import expat
 import polars as pl
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
-from mambo_io.datasets import files
+from mambo_io.datasets import files, limits
 from mambo_io.datasets.header import read_names
 from mambo_io.datasets.table import Flaw, Row, Table, rows_to_frame
 from mambo_io.errors import InputError
@@ -39,7 +39,7 @@ _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
     EOFError,
-    NotImplementedError,
+    RuntimeError,  # members that need a password, or a method of packing that zipfile does not know
     ElementTree.ParseError,
     expat.ExpatError,
     LookupError,
@@ -66,8 +66,10 @@ def open_table(path: Path, sheet: str | None, header_row: int, date_format: str)
     if kind != files.XLSX:
         fix = "Correct its ending to .csv." if kind == files.TEXT else "Save the list again as .xlsx."
         raise InputError(f"this is {kind}, not an Excel workbook", file=path, fix=fix)
-    with _telling_damage(path), CalamineWorkbook.from_path(path) as book:
-        found, notes = _choose_sheet(book, path, sheet)
+    with _telling_damage(path):
+        limits.check_workbook(path)
+        with CalamineWorkbook.from_path(path) as book:
+            found, notes = _choose_sheet(book, path, sheet)
 
     first_column = found.start[1] if found.start else 0
     names = next((cells for number, cells in enumerate(found.iter_rows(), start=1) if number == header_row), None)
@@ -191,7 +193,7 @@ class _MarksParser:
             self._column += 1
             if attributes.get("t") == "e":
                 if "r" in attributes:  # rows and cells that follow each other need not say their place
-                    self._column = _column_of(attributes["r"])
+                    self._column = limits.column_number(attributes["r"].rstrip("0123456789"))
                 self._parser.StartElementHandler = self._inside_error
         elif name == f"{self._prefix}row":
             self._row = int(attributes.get("r", self._row + 1))
@@ -212,14 +214,6 @@ class _MarksParser:
         self.marks.errors[self._row, self._column] = "".join(self._text)
         self._parser.CharacterDataHandler = self._parser.EndElementHandler = None
         self._parser.StartElementHandler = self._row_or_cell
-
-
-def _column_of(cell: str) -> int:
-    """`AB7` is in column 28."""
-    column = 0
-    for letter in cell.rstrip("0123456789"):
-        column = 26 * column + ord(letter) - ord("A") + 1
-    return column
 
 
 def _sheet_member(archive: zipfile.ZipFile, sheet: str) -> str:

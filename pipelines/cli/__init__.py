@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter, UnknownCommandError, UnusedCliTokensError
@@ -24,6 +23,12 @@ _COMMANDS = {
     "send": ("pipelines.cli.campaigns:send", "Send a campaign, or go on where it stopped."),
     "status": ("pipelines.cli.records:status", "Show how campaigns stand."),
     "results": ("pipelines.cli.records:results", "Write the results table of a campaign to a file."),
+    "settle": ("pipelines.cli.settling:settle", "Find out from the account's balance which unknown calls were sent."),
+    "resolve": (
+        "pipelines.cli.settling:resolve",
+        "Record what a person found out about an unknown call, or about one unverified recipient.",
+    ),
+    "retry": ("pipelines.cli.decisions:retry", "Put the calls that the API refused back into the plan."),
     "balance": ("pipelines.cli.records:balance", "Ask the API for the account's balance, once."),
     "sandbox": ("pipelines.cli.servers:sandbox", "Run a Mambo API of one's own on this machine."),
     "up": ("pipelines.cli.servers:up", "Run a Prefect server with its pages; `send` uses it while it runs."),
@@ -70,10 +75,13 @@ def run(arguments: Sequence[str]) -> int:
         # nowhere, without a word; and what was to be sent was perhaps not sent.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 3
-    except Exception:  # noqa: BLE001 - the last line of defence: a defect of ours, told without numbers
-        print(mask_text(traceback.format_exc()), file=sys.stderr, end="")
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a defect of ours, told without its words
+        from mambo_io.log import log_file, record_defect
+
+        print(mask_text(record_defect(error)), file=sys.stderr)
         _complain(
-            "this is a defect of mambo-pipelines, not of yours. `mambo status` shows what was sent; please report it."
+            "this is a defect of mambo-pipelines, not of yours. `mambo status` shows what was sent; please report it, "
+            f"with {log_file()}, which holds no numbers, texts or secrets."
         )
         return 1
     return code if isinstance(code, int) else 0

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cyclopts import App
 
 from mambo_io.errors import InputError
 from mambo_io.ledger import Ledger
+from mambo_io.log import log_file
 from mambo_io.settings import load_settings
 from pipelines.cli import screens
-from pipelines.runs import open_store, read_balance, send_command, unlock_credentials
+from pipelines.runs import open_store, read_balance, send_command, unlock_credentials, who
 from pipelines.summary import summarize
 
 store = App(name="store", help="Look at the ledger's store, or back it up.")
@@ -42,13 +45,15 @@ def status(name: str | None = None, /, *, edition: str | None = None, json: bool
         ]
     if json:
         for summary in summaries:
-            screens.print_json(summary)
+            screens.print_json(asdict(summary) | {"log": str(log_file())})
     elif name is not None:
         screens.show_summary(summaries[0])
     elif summaries:
         screens.show_campaigns(summaries)
     else:
         screens.say(f"No campaign was ever sent from {opened.name}.")
+    if not json:
+        screens.say(f"Log: {log_file()}")
     return max((summary.exit_code for summary in summaries), default=0)
 
 
@@ -152,4 +157,59 @@ def backup(file: Path, /) -> int:
     with open_store(load_settings()) as opened:
         opened.backup(file)
         screens.say(f"{opened.name} copied to {file}")
+    return 0
+
+
+@store.command
+def restore(file: Path, /) -> int:
+    """Put a backup in the place of a SQLite ledger.
+
+    The ledger that is there is kept under another name. The backup does not know what was sent after it was made, so
+    nothing is sent from it before `mambo store confirm`. For example:
+
+        mambo store restore ledger-before-friday.db
+
+    Parameters
+    ----------
+    file
+        What `mambo store backup` wrote; or the ledger itself, where a copy was put in its place by hand.
+    """
+    from mambo_io.restored import restore as put_in_place
+
+    url = load_settings().store.get_secret_value()
+    restored = put_in_place(url, file, who=who(), now=datetime.now(UTC))
+    screens.say(f"{restored.path} is now a copy of {file}")
+    if restored.replaced is not None:
+        screens.say(f"The ledger that was there is {restored.replaced}")
+    if restored.calls_noted > restored.newest_call:
+        lost = screens.count(restored.calls_noted - restored.newest_call, "API call")
+        screens.say(f"{lost} made since are not in it")
+    if restored.open_campaigns:
+        screens.say(f"Unfinished in it, and perhaps sent since: {', '.join(restored.open_campaigns)}")
+    screens.say("Nothing is sent before you have found out what was sent since, and said so:")
+    screens.say("  mambo store confirm --by NAME")
+    return 0
+
+
+@store.command
+def confirm(*, by: str) -> int:
+    """Allow sending from a restored backup again.
+
+    Whoever got a message after the backup was made, and is not in it as such, gets it again. Your name is recorded. For
+    example:
+
+        mambo store confirm --by Jane
+
+    Parameters
+    ----------
+    by
+        Your name.
+    """
+    from mambo_io.restored import confirm as record_confirmation
+
+    if not by.strip():
+        raise InputError("needs a name", key="--by")
+    with open_store(load_settings()) as opened, opened.writer() as connection:
+        record_confirmation(connection, who=by.strip(), now=datetime.now(UTC))
+    screens.say(f"{opened.name} may be sent from again")
     return 0

@@ -84,7 +84,8 @@ def show_estimate(estimate: Estimate) -> None:
 
 
 def show_reasons(rejected: Mapping[str, int]) -> None:
-    _pairs([(f"  {code}", f"{rows:,}  [dim]{reason_meaning(code)}[/dim]") for code, rows in rejected.items()])
+    width = max((len(f"{rows:,}") for rows in rejected.values()), default=0)
+    _pairs([(f"  {code}", f"{rows:>{width},}  [dim]{reason_meaning(code)}[/dim]") for code, rows in rejected.items()])
 
 
 def show_summary(summary: CampaignSummary) -> None:
@@ -101,9 +102,13 @@ def show_summary(summary: CampaignSummary) -> None:
         out.print(
             f"[yellow]Unknown:[/yellow] API call {escape(call.name)} of {local_time(call.intent_at)}, "
             f"{people(call.recipients_count)}, UGX {call.expected_ugx:,} ({escape(call.reason)})"
+            + (f": {escape(call.evidence)}" if call.evidence else "")
         )
     if summary.unknown_calls:
-        out.print("Whether an unknown call was executed is not known, so it is never repeated by itself.")
+        out.print(
+            "Whether an unknown call was executed is not known, so it is never repeated by itself. `mambo settle` asks "
+            "the account's balance; `mambo resolve` records what you found out."
+        )
     if summary.next_command is not None:
         say("Next:", command=summary.next_command)
 

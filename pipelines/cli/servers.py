@@ -115,6 +115,7 @@ def _demo_environment(folder: Path, api: SandboxHandle) -> dict[str, str]:
         **kept,
         **_sandbox_settings(folder, api),
         "PREFECT_HOME": str(folder / "prefect"),
+        "XDG_DATA_HOME": str(folder / "data"),  # the log goes there
         "NO_PROXY": "127.0.0.1,localhost",
     }
 

@@ -172,6 +172,7 @@ def test_everything_a_receipt_says_is_kept_beside_what_was_submitted(store: Stor
         "consistent": True,
         "agrees": None,
         "alarms": "cost_not_whole",
+        "evidence": None,
         "raw_reply": reply.raw_reply,
     }
 

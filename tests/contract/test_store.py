@@ -19,7 +19,8 @@ from sqlalchemy import func, make_url, select
 
 from mambo_io.errors import StoreError
 from mambo_io.ledger import Ledger
-from mambo_io.store import NoLedgerYet, Store, file_system_of, store_name
+from mambo_io.places import file_system_of
+from mambo_io.store import NoLedgerYet, Store, store_name
 from mambo_io.tables import ledger_meta
 from support.ledgers import execute, new_ledger
 from support.postgres import PostgresServer
@@ -90,7 +91,8 @@ def a_link_into_a_synced_folder(folder: Path) -> Path:
     return folder / "here" / "ledger.db"
 
 
-DAMAGED = "The file is damaged or no ledger: restore a backup, or set MAMBO_STORE to another file."
+RESTORE = "Put a backup in its place: mambo store restore FILE."
+DAMAGED = f"The file is damaged or no ledger. {RESTORE} Or set MAMBO_STORE to another file."
 NEWER = "Install the version of mambo-pipelines that wrote it, or a newer one."
 OWN_DISK = "Set MAMBO_STORE to a file on this computer's own disk."
 
@@ -107,7 +109,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "cut short": (
         a_ledger_cut_short,
-        f"database disk image is malformed. {DAMAGED}",
+        f"the file is cut short. {RESTORE}",
     ),
     "damaged": (
         a_ledger_with_a_damaged_head,

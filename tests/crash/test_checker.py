@@ -14,14 +14,14 @@ from support.checker import Attempt, Record, violations
 ROWS = range(2, 8)
 RESULTS = pl.DataFrame(
     [
-        (2, "+256772000002", "accepted", None, "Hello", 50),
-        (3, "+256772000003", "accepted", None, "Hello", 50),
-        (4, "+256772000004", "unknown", "no_answer", "Hello", None),
-        (5, None, "rejected", "too_short", "Hello", None),
-        (6, "+256772000003", "rejected", "duplicate", "Hello", None),
-        (7, "+256712000007", "unsupported", "unsupported", "Hello", 0),
+        (2, "+256772000002", "accepted", None, "Hello", 50, 50),
+        (3, "+256772000003", "accepted", None, "Hello", 50, 50),
+        (4, "+256772000004", "unknown", "no_answer", "Hello", 50, None),
+        (5, None, "rejected", "too_short", "Hello", None, None),
+        (6, "+256772000003", "rejected", "duplicate", "Hello", None, None),
+        (7, "+256712000007", "unsupported", "unsupported", "Hello", 50, 0),
     ],
-    schema=["row", "e164", "outcome", "reason", "message", "charged_ugx"],
+    schema=["row", "e164", "outcome", "reason", "message", "estimated_ugx", "charged_ugx"],
     orient="row",
 )
 DELIVERIES = pl.DataFrame(
@@ -63,6 +63,9 @@ WRONG: dict[str, Callable[[], Record]] = {
     "row 7: in_flight is left": lambda: with_results((7, "outcome", "in_flight"), (7, "reason", None)),
     "UGX 101 charged for accepted messages, says the ledger; the sandbox charged 100": lambda: with_results(
         (2, "charged_ugx", 51)
+    ),
+    "UGX 160 charged in all, which is not between 100 and 150": lambda: replace(
+        GOOD, deliveries=pl.concat([DELIVERIES[:2], DELIVERIES[2:].with_columns(charged_ugx=pl.lit(60, pl.Int64))])
     ),
     "2 calls are unknown, of which at most 1 may be: [1, 2]": lambda: replace(
         GOOD, calls=dict.fromkeys((1, 2), ChunkState.UNKNOWN)

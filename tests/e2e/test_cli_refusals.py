@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
@@ -105,6 +106,16 @@ def test_lists(cli: Cli, command: tuple[str, ...], name: str, content: bytes | N
                      "sheets", id="sheet"),
         pytest.param({"recipients": {"header_row": 40}}, "people.csv, row 40: no such row", id="header_row"),
         pytest.param({"suppression": {"paths": ["optouts.csv"]}}, "optouts.csv: no such file", id="opt-outs"),
+        pytest.param({"suppression": {"paths": ["../optouts.csv"]}}, "clinic-day.toml, [suppression] paths: "
+                     "'../optouts.csv' leads out of the folder of the campaign file. Copy that file beside the "
+                     "campaign file, or write its full path.", id="opt-outs elsewhere"),
+        pytest.param({"recipients": {"path": "../people.csv"}}, "clinic-day.toml, [recipients] path: '../people.csv' "
+                     "leads out of the folder of the campaign file.", id="a list elsewhere"),
+        pytest.param({"recipients": {"path": "https://example.org/people.csv"}}, "clinic-day.toml, [recipients] path: "
+                     "https://… is an address, and only files are read. Download the file", id="a web address"),
+        pytest.param({"recipients": {"path": "s3://lists/people.csv"}}, "clinic-day.toml, [recipients] path: s3://… is "
+                     "an address, and only files are read.", id="a bucket"),
+        pytest.param({"recipients": {"path": "*.csv"}}, "*.csv: one file is read, not a pattern", id="a pattern"),
     ],
 )  # fmt: skip
 def test_campaigns_that_do_not_fit_their_list(cli: Cli, changes: dict[str, Any], line: str) -> None:
@@ -157,6 +168,32 @@ def test_how_numbers_and_texts_are_written(cli: Cli, old: str, new: str, line: s
 
     assert cli.refused(*ESTIMATE).startswith(line)
     assert cli.refused(*SEND).startswith(line)
+
+
+def test_a_line_of_two_gigabytes(cli: Cli) -> None:
+    """Nearly all of it is a hole in the file, so that it takes no room on the disk."""
+    cli.campaign()
+    with (cli.folder / "people.csv").open("ab") as file:
+        file.truncate(2_000_000_000)
+
+    for command in (ESTIMATE, SEND, ("new", "flour-day", "people.csv")):
+        said = cli(*command)
+        assert said.code == 2
+        assert said.err.endswith("people.csv: line 6 holds a NUL byte, so this is not text. Export the list again, as "
+                                 "CSV UTF-8.\n")  # fmt: skip
+
+
+def test_a_list_elsewhere_is_written_with_its_full_path(cli: Cli) -> None:
+    """What `mambo new` writes is what `mambo estimate` takes."""
+    lists, campaigns = cli.folder / "lists", cli.folder / "campaigns"
+    lists.mkdir()
+    campaigns.mkdir()
+    (lists / "people.csv").write_text(PEOPLE)
+
+    with contextlib.chdir(campaigns):
+        assert cli("new", "clinic-day", "../lists/people.csv").code == 0
+        assert f'path = "{lists / "people.csv"}"' in (campaigns / "clinic-day.toml").read_text()
+        assert cli(*ESTIMATE).code == 0
 
 
 def test_a_byte_order_mark_is_fine(cli: Cli) -> None:
@@ -441,7 +478,9 @@ def test_commands_options_and_names(cli: Cli, command: str, line: str) -> None:
     [
         ("status clinic-dya", "there is no campaign clinic-dya in ledger.db. Did you mean clinic-day?"),
         ("status xyz", "there is no campaign xyz in ledger.db. `mambo status` lists the campaigns."),
+        ("status 0772123456", "there is no campaign •••456 in ledger.db."),
         ("status clinic-day --edition 2", "clinic-day has no edition 2. It has: 1."),
+        ("status clinic-day --edition 0772123456", "clinic-day has no edition •••456. It has: 1."),
         ("results clinic-dya --output r.csv", "there is no campaign clinic-dya in ledger.db. Did you mean clinic-day?"),
         ("results clinic-day --edition 2 --output r.csv", "clinic-day has no edition 2. It has: 1."),
         ("results clinic-day --output r.txt", "r.txt: files that end in '.txt' are not written. These endings are: "),

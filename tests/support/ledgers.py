@@ -23,6 +23,7 @@ from mambo_io.ledger import CampaignRow
 from mambo_io.model import CallResult, ChunkState
 from mambo_io.planning import Plan, write_plan
 from mambo_io.sender import Exchange, Hold, Limits, Sender
+from mambo_io.side_file import KeptReplies
 from mambo_io.store import Store
 from mambo_io.tables import chunks
 from mambo_io.verdicts import judge_failure, judge_reply
@@ -146,10 +147,11 @@ class Run:
         limits: Limits = NO_LIMITS,
         now: datetime = NOON,
         name: str = "run",
+        kept: Sequence[KeptReplies] = (),
     ) -> None:
         self.connection, self.campaign, self.limits, self.now = connection, campaign, limits, now
         self.sender = Sender(connection, campaign, run=name, who="tester")
-        self.orphans = self.sender.start(now)
+        self.orphans = self.sender.start(now, kept)
 
     @classmethod
     def of(cls, connection: Connection, planned: Plan, *, limits: Limits = NO_LIMITS, now: datetime = NOON) -> Run:

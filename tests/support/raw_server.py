@@ -115,6 +115,21 @@ async def close_at_once(call: Call) -> None:
     """Not a byte read, not a byte written."""
 
 
+async def reset_at_once(call: Call) -> None:
+    call.reset()
+
+
+async def reset_before_the_body(call: Call) -> None:
+    await call.reader.readuntil(b"\r\n\r\n")
+    call.reset()
+
+
+async def reset_in_the_body(call: Call) -> None:
+    await call.reader.readuntil(b"\r\n\r\n")
+    await call.reader.readexactly(10)
+    call.reset()
+
+
 async def reset_after_the_body(call: Call) -> None:
     await call.request()
     call.reset()
@@ -127,3 +142,15 @@ async def close_after_the_body(call: Call) -> None:
 async def never_answer(call: Call) -> None:
     await call.request()
     await call.reader.read()
+
+
+async def say_nothing(call: Call) -> None:
+    """Take whatever comes, a TLS handshake for instance, and say nothing to it."""
+    await call.reader.read()
+
+
+async def drip(call: Call, data: bytes) -> None:
+    """Byte by byte."""
+    for byte in data:
+        await call.say(bytes([byte]))
+        await asyncio.sleep(0.05)

@@ -99,7 +99,7 @@ settle_after_s = 300
 resend_settled = true
 
 [suppression]
-paths = ["opt_outs.csv", "../never.csv"]
+paths = ["opt_outs.csv", "/srv/never.csv"]
 transactional = false
 
 [tariff]
@@ -166,7 +166,46 @@ def test_paths_are_from_the_folder_of_the_file(tmp_path: Path) -> None:
     campaign = load_campaign(write(tmp_path, FULL))
 
     assert campaign.recipients_path == tmp_path / "lists" / "people.xlsx"
-    assert campaign.suppression_paths == (tmp_path / "opt_outs.csv", tmp_path / ".." / "never.csv")
+    assert campaign.suppression_paths == (tmp_path / "opt_outs.csv", Path("/srv/never.csv"))
+
+
+@pytest.mark.parametrize("path", ["/srv/lists/people.csv", "lists/people.csv", "lists/../people.csv", "./..people.csv"])
+def test_paths_that_are_taken(tmp_path: Path, path: str) -> None:
+    """A full path is what the person of this computer wrote; the others stay in the folder."""
+    campaign = load_campaign(write(tmp_path, GOOD.replace("people.csv", path)))
+
+    assert campaign.recipients_path == tmp_path / path
+
+
+REACHES_OUT = "leads out of the folder of the campaign file. Copy that file beside the campaign file, or write its full"
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        pytest.param("../people.csv", f"'../people.csv' {REACHES_OUT}", id="the folder above"),
+        pytest.param("lists/../../people.csv", f"'lists/../../people.csv' {REACHES_OUT}", id="a detour"),
+        pytest.param("..", f"'..' {REACHES_OUT}", id="the folder itself"),
+        pytest.param("https://jane:secret@example.org:8080/people.csv?key=secret", "https://… is an "
+                     "address, and only files are read. Download the file, and give its path.", id="a web address"),
+        pytest.param("s3://bucket/people.csv", "s3://… is an address", id="a bucket"),
+        pytest.param("file:///srv/people.csv", "file://… is an address", id="a file's address"),
+        pytest.param("people\\u0000.csv", "holds a NUL character, which no path does. Write", id="NUL"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("key", ["[recipients] path", "[suppression] paths"])
+def test_paths_that_are_not(tmp_path: Path, key: str, path: str, message: str) -> None:
+    """The file may come from somebody else."""
+    if key == "[recipients] path":
+        text = GOOD.replace("people.csv", path)
+    else:
+        text = f'{GOOD}\n[suppression]\npaths = ["opt_outs.csv", "{path}"]\n'
+
+    said = refusal(write(tmp_path, text))
+
+    assert said.startswith(f"clinic-day.toml, {key}: ")
+    assert message in said
+    assert "secret" not in said
 
 
 @pytest.mark.parametrize(
@@ -264,6 +303,7 @@ def test_what_is_required(tmp_path: Path, old: str, new: str, message: str) -> N
         # Reading the list
         ("recipients", "header_row = 0", "header_row: '0' is not allowed. Write the number of the row that holds the"),
         ("recipients", "phone = 3", "phone: '3' is not allowed. Write the name of a column: phone = \"phone\"."),
+        ("recipients", 'date_format = "%Q"', "date_format: '%Q' is not allowed. Write a format as of strftime: date_"),
         ("recipients", 'several = "last"', "several: 'last' is not allowed. Write \"reject\" or \"first\"."),
         ("recipients", 'duplicates = "send"', "duplicates: 'send' is not allowed. Write \"reject\" or \"same_text\"."),
         ("recipients", "hidden_rows = true", "hidden_rows: 'true' is not allowed. Write \"send\" or \"skip\"."),
@@ -275,8 +315,8 @@ def test_what_is_required(tmp_path: Path, old: str, new: str, message: str) -> N
         ("tariff", "by_network = { MTN = -1 }", "by_network.MTN: '-1' is not allowed. Write the price of a segment"),
         ("tariff", "by_category = { inof = 40 }", ("by_category.inof: 'inof' is not allowed. Write the price of a "
                    "segment for non_customised, info or customised")),
-        ("settlement", "settle_after_s = 60", ("settle_after_s: '60' is not allowed. Write a whole number of seconds, "
-                       "at least 120.")),
+        ("settlement", "settle_after_s = 60", ("settle_after_s: '60' is not allowed. Write a whole number of seconds "
+                       "from 120 to 86400.")),
         ("settlement", 'resend_settled = "yes"', "resend_settled: 'yes' is not allowed. Write true or false, without"),
         # What later versions bring
         ("suppression", "transactional = true", "transactional: 'true' comes with a later version"),
@@ -351,6 +391,17 @@ def test_what_is_not_closed(tmp_path: Path, text: str) -> None:
     assert refusal(write(tmp_path, text)) == said
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("keep = " + "[" * 9_999, "holds brackets within brackets without end.", id="brackets"),
+        pytest.param(f"max_segments = {'9' * 9_999}", "cannot be read to its end.", id="a number without end"),
+    ],
+)
+def test_what_has_no_end(tmp_path: Path, text: str, message: str) -> None:
+    assert refusal(write(tmp_path, text)).startswith(f"clinic-day.toml: {message}")
+
+
 def test_a_number_in_a_line_that_is_no_toml_is_masked(tmp_path: Path) -> None:
     said = refusal(write(tmp_path, "phone = 0772123456\n"))
 
@@ -383,6 +434,11 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert refusal(tmp_path / "clinicday.toml").endswith("no such campaign file. Did you mean clinic-day.toml?")
     assert refusal(tmp_path / "xyz.toml").endswith("no such campaign file. `mambo new NAME FILE` writes one.")
     assert refusal(tmp_path / "no" / "folder.toml").endswith("`mambo new NAME FILE` writes one.")
+
+
+def test_an_address() -> None:
+    with pytest.raises(InputError, match="https://… is an address, and only files are read"):
+        load_campaign(Path("https://example.org/clinic-day.toml"))
 
 
 def test_a_folder(tmp_path: Path) -> None:

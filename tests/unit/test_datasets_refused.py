@@ -99,9 +99,8 @@ def fifo(folder: Path) -> Path:
         pytest.param(lambda folder: folder / "x" / "a.csv", "no folder '", id="no folder"),
         pytest.param(folder_named_csv, "this is a folder. Give the path of a file.", id="a folder"),
         pytest.param(fifo, "this is not a regular file", id="a pipe"),
-        pytest.param(lambda _: Path("https://example.org/people.csv"), "an address is not read", id="a URL"),
-        pytest.param(lambda _: Path("s3://bucket/people.csv"), "an address is not read", id="a bucket"),
         pytest.param(lambda folder: folder / "*.csv", "one file is read, not a pattern", id="a pattern"),
+        pytest.param(lambda folder: folder / "*" / "a.csv", "one file is read, not a pattern", id="folders, a pattern"),
         pytest.param(file("people.csv", b""), "the file is empty", id="empty"),
         pytest.param(file("people.xlsx", b""), "the file is empty", id="empty workbook"),
         pytest.param(file("people.csv", b"phone,name\n"), "there are no rows below the column names", id="header only"),
@@ -113,8 +112,8 @@ def fifo(folder: Path) -> Path:
         pytest.param(file("people.csv", b'phone,"na\n0772,a\n'), "the quotes in the row of column names", id="quotes"),
         pytest.param(file("people.csv", PNG), "this is a picture, not CSV text", id="a picture named .csv"),
         pytest.param(file("people.csv", b"%PDF-1.7\n..."), "this is a PDF document", id="a PDF named .csv"),
-        pytest.param(file("people.csv", b"ab\0\1\0\2cd\n" * 9), "it holds NUL bytes", id="unknown bytes named .csv"),
-        pytest.param(file("people.csv", b"phone\n" + b"0772\n" * 9999 + bytes(99)), "NUL bytes", id="a zeroed tail"),
+        pytest.param(file("people.csv", b"ab\0\1\0\2cd\n" * 9), "line 1 holds a NUL", id="unknown bytes"),
+        pytest.param(file("people.csv", b"phone\n" + b"0\n" * 999 + bytes(9)), "line 1,001 holds", id="a zeroed tail"),
         pytest.param(file("people.csv", gzip.compress(b"phone\n0772\n")), "a compressed file (gzip)", id="gzip"),
         pytest.param(file("people.csv", b"<!DOCTYPE html><html>Log in"), "a web page or XML", id="a log-in page"),
         pytest.param(file("people.csv", OLE), "this is an old Excel file (.xls)", id="an XLS named .csv"),
@@ -150,12 +149,23 @@ def test_what_cannot_be_read(tmp_path: Path, make: Callable[[Path], Path], messa
     assert "0772" not in caught.value.message
 
 
+@pytest.mark.parametrize("address", ["https://example.org/people.csv?key=secret", "s3://jane:secret@bucket/people.csv"])
+def test_an_address_is_refused_and_what_is_secret_in_it_not_shown(address: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read_dataset(address)
+
+    scheme = address.partition(":")[0]
+    told = f"{scheme}://… is an address, and only files are read. Download the file, and give its path."
+    assert caught.value.message == told
+
+
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
         pytest.param("a.csv", {"sheet": "People"}, "sheet: 'People' only an Excel workbook has sheets", id="sheet"),
         pytest.param("a.csv", {"header_row": 0}, "header_row: '0' is no row", id="row 0"),
         pytest.param("a.csv", {"header_row": 9}, "row 9: no such row", id="a row that is not there"),
+        pytest.param("a.csv", {"header_row": 10**30}, "header_row: '•••000' is no row", id="no row of any sheet"),
         pytest.param("a.parquet", {"header_row": 2}, "header_row: '2' is no row", id="Parquet has its own header"),
     ],
 )

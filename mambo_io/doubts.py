@@ -1,0 +1,141 @@
+"""Calls of which nobody knows whether they were sent, and what the ledger has to tell them apart.
+
+Read here, judged in `pipelines.settlement`, recorded by `settled.py`: the calls of an account, and the
+balances that the API named.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, and_, exists, func, select
+
+from mambo_io import statements
+from mambo_io.ledger import US, CampaignRow, to_us
+from mambo_io.model import ChunkState, Verdict
+from mambo_io.tables import account_entries, attempts, campaigns, chunks, recipient_exceptions, recipients
+
+LONGEST_CALL_S = 60  # an intent older than this is no call in flight any more: its process has ended
+_FARTHEST_BACK_S = 7 * 24 * 3600  # no moment of rest is looked for longer before an unknown call
+
+
+@dataclass(frozen=True, slots=True)
+class AccountCall:
+    """One call of an account. `verdict` is None while it is in flight, or was when its process ended."""
+
+    attempt: int
+    campaign_id: int
+    chunk: int
+    intent_us: int
+    ended_us: int | None
+    verdict: Verdict | None
+    expected_ugx: int
+    charged_ugx: int | None
+    is_open: bool  # its cost is not known
+    balance_after_ugx: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceReading:
+    """A balance (UGX) that the balance endpoint named between two moments."""
+
+    began_us: int
+    at_us: int
+    balance_ugx: int
+
+
+def in_flight(connection: Connection, account: str, now: datetime) -> int:
+    """Calls of the account that a living process may be making."""
+    a = attempts.c
+    young = a.intent_at_us > to_us(now) - LONGEST_CALL_S * US
+    with connection.begin():
+        return int(
+            connection.scalar(
+                select(func.count()).where(a.account == account, a.exposed_ugx.is_not(None), a.verdict.is_(None), young)
+            )
+            or 0
+        )
+
+
+def end_orphans(connection: Connection, campaign: CampaignRow, now: datetime) -> None:
+    """What an ended process left in flight is unknown; the lock that the caller holds proves that it has ended."""
+    here = {"the_campaign": campaign.id}
+    with connection.begin():
+        connection.execute(statements.ORPHANED_ATTEMPTS, here | {"now_us": to_us(now)})
+        connection.execute(statements.ORPHANED_CHUNKS, here)
+
+
+def account_history(connection: Connection, account: str) -> tuple[list[AccountCall], list[BalanceReading]]:
+    """The account's calls and balance readings that may explain its calls of open cost, oldest first."""
+    a, e = attempts.c, account_entries.c
+    with connection.begin():
+        first_us = connection.scalar(
+            select(func.min(a.intent_at_us)).where(a.account == account, a.exposed_ugx.is_not(None))
+        )
+        since_us = (first_us or 0) - _FARTHEST_BACK_S * US
+        if first_us is None:
+            return [], []
+        calls = connection.execute(
+            select(attempts).where(a.account == account, a.intent_at_us >= since_us).order_by(a.intent_at_us, a.id)
+        ).all()
+        readings = connection.execute(
+            select(e.began_us, e.at_us, e.amount_ugx)
+            .where(e.account == account, e.kind == "reading", e.at_us >= since_us)
+            .order_by(e.at_us)
+        ).all()
+    return (
+        [
+            AccountCall(
+                attempt=row.id,
+                campaign_id=row.campaign_id,
+                chunk=row.chunk,
+                intent_us=row.intent_at_us,
+                ended_us=row.ended_at_us,
+                verdict=row.verdict,
+                expected_ugx=row.expected_ugx,
+                charged_ugx=row.charged_ugx,
+                is_open=row.exposed_ugx is not None,
+                balance_after_ugx=row.balance_after_ugx,
+            )
+            for row in calls
+        ],
+        [BalanceReading(row.began_us or row.at_us, row.at_us, row.amount_ugx) for row in readings],
+    )
+
+
+def certain_cost_ugx(connection: Connection, account: str, call: AccountCall) -> int:
+    """What the call costs at least if it was sent (UGX): its people on networks that the account surely reaches.
+
+    Those are networks on which the account's calls were accepted and nobody was ever reported unsupported.
+    """
+    r, k = recipients.c, chunks.c
+    its = and_(r.campaign_id == call.campaign_id, r.chunk == call.chunk)
+    of_account = campaigns.c.account == account
+    with connection.begin():
+        costs = connection.execute(
+            select(r.network_guess, func.sum(r.estimated_ugx).label("ugx")).where(its).group_by(r.network_guess)
+        ).all()
+        certain_ugx = 0
+        for network, ugx in costs:
+            same = r.network_guess == network if network is not None else r.network_guess.is_(None)
+            reached = exists(
+                select(1)
+                .select_from(recipients)
+                .join(chunks, and_(k.campaign_id == r.campaign_id, k.chunk == r.chunk))
+                .join(campaigns, campaigns.c.id == r.campaign_id)
+                .where(of_account, same, k.state == ChunkState.ACCEPTED)
+            )
+            not_reached = exists(
+                select(1)
+                .select_from(recipient_exceptions)
+                .join(
+                    recipients,
+                    and_(r.campaign_id == recipient_exceptions.c.campaign_id, r.row == recipient_exceptions.c.row),
+                )
+                .join(campaigns, campaigns.c.id == r.campaign_id)
+                .where(of_account, same, recipient_exceptions.c.kind.is_not(None))
+            )
+            if connection.scalar(select(and_(reached, ~not_reached))):
+                certain_ugx += int(ugx)
+    return certain_ugx

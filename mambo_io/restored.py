@@ -1,0 +1,168 @@
+"""Putting a backup in the ledger's place, and what a person has to confirm before anything is sent from it.
+
+A backup does not know what was sent after it was made: people it calls planned may have got their message, and whole
+campaigns may be missing. So nothing is sent from it before a person has looked, and said so.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from sqlalchemy import Connection, delete, func, insert, select
+
+from mambo_io.errors import StoreError
+from mambo_io.ledger import CampaignRow, campaign_row, to_us
+from mambo_io.model import CampaignState
+from mambo_io.places import parse_url
+from mambo_io.sqlite_file import check_its_own_log, note_beside, write_note
+from mambo_io.store import Store
+from mambo_io.store_errors import WRITABLE, StoreBusy
+from mambo_io.tables import attempts, campaigns, events, ledger_meta
+from mambo_io.window import KAMPALA
+
+_UNCONFIRMED = "restored"  # in ledger_meta, with the time, while nobody has confirmed
+_FINISHED = (CampaignState.COMPLETE, CampaignState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A backup that was put in place. It ends with call `newest_call`; `calls_noted` is the newest that was made.
+
+    `open_campaigns` were unfinished when it was made. `replaced` is where the ledger lies that was there before.
+    """
+
+    path: Path
+    newest_call: int
+    calls_noted: int
+    open_campaigns: tuple[str, ...]
+    replaced: Path | None
+
+
+def restore(url: str, backup: Path, *, who: str, now: datetime) -> Restored:
+    """Put a copy of `backup` in the place of the SQLite ledger at `url`; nothing is sent from it before `confirm`.
+
+    The ledger that is there is kept under another name; `backup` may be that very file. Raises `StoreError` when it is
+    no ledger or damaged, or a campaign is being sent; nothing was changed then.
+    """
+    location = parse_url(url)
+    if location.get_backend_name() != "sqlite":
+        raise StoreError("a PostgreSQL store is restored with its own tools", fix="Use pg_restore.")
+    path = Path(location.database or "")
+    incoming = path.with_name(f"{path.name}.restoring")
+    try:
+        with _nobody_sends(path):
+            _copy(backup, incoming)
+            newest_call, open_campaigns = _mark(incoming, who=who, now=now)
+            replaced = _set_aside(path, now)
+            incoming.replace(path)
+            calls_noted = note_beside(path).newest_call
+            write_note(path, newest_call)
+    except OSError as error:
+        raise StoreError(f"the backup cannot be put in place ({error.strerror})", file=path, fix=WRITABLE) from None
+    finally:
+        for file in _files(incoming):
+            file.unlink(missing_ok=True)
+    return Restored(path, newest_call, calls_noted, tuple(row.label for row in open_campaigns), replaced)
+
+
+def confirm(connection: Connection, *, who: str, now: datetime) -> None:
+    """A person says that what a restored backup has left to send may be sent; recorded."""
+    with connection.begin():
+        if connection.execute(delete(ledger_meta).where(ledger_meta.c.key == _UNCONFIRMED)).rowcount == 0:
+            raise StoreError("there is nothing to confirm", fix="Only a ledger that was restored asks for it.")
+        _note(connection, "restore_confirmed", None, who, now)
+
+
+def check_confirmed(connection: Connection) -> None:
+    """Raise `StoreError` while nobody has confirmed a backup that was put in the ledger's place."""
+    when = connection.scalar(select(ledger_meta.c.value).where(ledger_meta.c.key == _UNCONFIRMED))
+    if when is not None:
+        raise StoreError(
+            f"the ledger is a backup, put in place on {when}: it does not know what was sent since it was made",
+            fix="Find out what was (the provider's own list of messages tells), then: mambo store confirm --by NAME.",
+        )
+
+
+@contextmanager
+def _nobody_sends(path: Path) -> Iterator[None]:
+    """Hold every lock of the ledger at `path`; raises `StoreBusy` when one of them is taken."""
+    with ExitStack() as held:
+        for file in sorted(path.with_name(f"{path.name}.locks").glob("*.lock")):
+            lock = FileLock(file, preserve_lock_file=True)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                raise StoreBusy("a campaign is being sent", file=path, fix="Stop it, then try again.") from None
+            held.callback(lock.release)
+        yield
+
+
+def _copy(backup: Path, target: Path) -> None:
+    """A copy of a SQLite database, its log included, as a new file that only its owner may read."""
+    if not backup.is_file():
+        raise StoreError("there is no such file", file=backup, fix="Name a file that `mambo store backup` wrote.")
+    check_its_own_log(backup, note_beside(backup))
+    os.close(os.open(target, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600))
+    try:
+        with closing(sqlite3.connect(backup)) as source, closing(sqlite3.connect(target)) as copy:
+            source.backup(copy)
+            [[verdict]] = copy.execute("PRAGMA quick_check(1)").fetchall()
+    except sqlite3.Error as error:
+        verdict = str(error)
+    if verdict != "ok":
+        raise StoreError(f"is no good copy of a ledger ({verdict})", file=backup, fix="Take another backup.")
+
+
+def _mark(path: Path, *, who: str, now: datetime) -> tuple[int, list[CampaignRow]]:
+    """Block sending from the ledger at `path`; returns its newest call, and the campaigns that are not finished."""
+    with Store(str(path)) as store, store.writer() as connection, connection.begin():
+        newest_call = connection.scalar(select(func.max(attempts.c.id))) or 0
+        unfinished = select(campaigns).where(campaigns.c.state.not_in((*_FINISHED, CampaignState.PLANNING)))
+        open_campaigns = [campaign_row(row) for row in connection.execute(unfinished.order_by(campaigns.c.id))]
+        connection.execute(delete(ledger_meta).where(ledger_meta.c.key == _UNCONFIRMED))
+        when = f"{now.astimezone(KAMPALA):%Y-%m-%d at %H:%M}"
+        connection.execute(insert(ledger_meta), {"key": _UNCONFIRMED, "value": when})
+        _note(connection, "restored", f"it ends with call {newest_call}", who, now)
+        for row in open_campaigns:
+            _note(connection, "restored", f"{row.state} in the backup", who, now, row)
+    return newest_call, open_campaigns
+
+
+def _set_aside(path: Path, now: datetime) -> Path | None:
+    """Give the ledger that is there another name, and its log with it."""
+    name = f"{path.name}.replaced-{now.astimezone(KAMPALA):%Y%m%d-%H%M%S}"
+    database, log, shared_memory = _files(path)
+    shared_memory.unlink(missing_ok=True)
+    if log.exists():
+        log.replace(path.with_name(f"{name}-wal"))
+    if not database.exists():
+        return None
+    return database.replace(path.with_name(name))
+
+
+def _files(path: Path) -> tuple[Path, Path, Path]:
+    return path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
+
+
+def _note(
+    connection: Connection, kind: str, detail: str | None, who: str, now: datetime, row: CampaignRow | None = None
+) -> None:
+    """An event, of the whole ledger where it is of no campaign."""
+    connection.execute(
+        insert(events),
+        {
+            "campaign_id": None if row is None else row.id,
+            "account": "" if row is None else row.account,
+            "at_us": to_us(now),
+            "kind": kind,
+            "who": who,
+            "detail": detail,
+        },
+    )

@@ -1,0 +1,163 @@
+"""A backup in the ledger's place: nothing is sent from it before a person has looked, and said so."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+import stat
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mambo_io.errors import StoreError
+from mambo_io.ledger import Ledger
+from mambo_io.restored import confirm, restore
+from mambo_io.store import Store, StoreBusy
+from mambo_io.tables import events
+from support.ledgers import NOON, Run, good_reply, plan, rows_of
+from support.processes import mambo
+
+ASKED = r"the ledger is a backup, put in place on 2026-03-02 at 12:00: .*mambo store confirm --by NAME\.$"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, empty_ledger: Path) -> Path:
+    """One call of the campaign is in the backup beside it, `backup.db`; another was made after that."""
+    path = Path(shutil.copy(empty_ledger, tmp_path / "ledger.db"))
+    with Store(str(path)) as store, store.writer() as connection:
+        run = Run.of(connection, plan(2, 2, 2))
+        call = run.claim_one()
+        run.settle(call, good_reply(call))
+        store.backup(tmp_path / "backup.db")
+        call = run.claim_one()
+        run.settle(call, good_reply(call))
+    return path
+
+
+def start(path: Path) -> Run:
+    with Store(str(path)) as store, store.writer() as connection:
+        return Run(connection, Ledger(store).get("clinic-day"))
+
+
+def test_a_backup_copied_over_the_ledger_is_noticed(ledger: Path) -> None:
+    shutil.copy(ledger.with_name("backup.db"), ledger)
+    with pytest.raises(StoreError, match=r"older copy of the ledger: it ends with call 1, and 2 were made\. Put the"):
+        Store(str(ledger))
+    ledger.unlink()
+    with pytest.raises(StoreError, match=r"it ends with call 0, and 2 were made"):
+        Store(str(ledger), create=True)
+
+
+def test_on_a_new_machine_nothing_is_noticed(ledger: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(ledger.with_name("backup.db"), tmp_path / "elsewhere" / "ledger.db")
+    Store(str(tmp_path / "elsewhere" / "ledger.db")).close()
+
+
+@pytest.mark.parametrize("by_hand", [False, True], ids=["restored", "copied by hand, then restored"])
+def test_nothing_is_sent_from_a_backup_before_a_person_confirms(ledger: Path, by_hand: bool) -> None:
+    backup = ledger.with_name("backup.db")
+    if by_hand:
+        shutil.copy(backup, ledger)
+    restored = restore(str(ledger), ledger if by_hand else backup, who="jane", now=NOON)
+    assert (restored.newest_call, restored.calls_noted, restored.open_campaigns) == (1, 2, ("clinic-day/1",))
+    assert stat.S_IMODE(ledger.stat().st_mode) == 0o600
+    assert restored.replaced == ledger.with_name("ledger.db.replaced-20260302-120000")
+    with Store(str(restored.replaced)) as replaced:
+        assert Ledger(replaced).totals(Ledger(replaced).get("clinic-day")).charged_ugx == (100 if by_hand else 200)
+
+    with pytest.raises(StoreError, match=ASKED):
+        start(ledger)
+    with Store(str(ledger)) as store, store.writer() as connection:
+        assert Ledger(store).get("clinic-day").calls == 3, "looking is free"
+        confirm(connection, who="Jane Auma", now=NOON + timedelta(hours=1))
+        run = Run(connection, Ledger(store).get("clinic-day"))
+        assert [call.chunk for call in run.claim(9)] == [2, 3]
+        assert [(row["kind"], row["campaign_id"], row["who"], row["detail"]) for row in rows_of(store, events)][
+            2:5
+        ] == [
+            ("restored", None, "jane", "it ends with call 1"),
+            ("restored", 1, "jane", "sending in the backup"),
+            ("restore_confirmed", None, "Jane Auma", None),
+        ]
+        with pytest.raises(StoreError, match="there is nothing to confirm"):
+            confirm(connection, who="Jane Auma", now=NOON)
+
+
+def test_what_cannot_be_restored_changes_nothing(ledger: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.db"
+    damaged.write_bytes((tmp_path / "backup.db").read_bytes()[:50_000])
+    (tmp_path / "notes.txt").write_text("phone\n0772123456\n" * 100, encoding="utf-8")
+    with contextlib.closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("CREATE TABLE bookmarks (url TEXT)")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    for file, told in {
+        "damaged.db": r"is no good copy of a ledger \(.*malformed\)\. Take another backup\.",
+        "notes.txt": r"is no good copy of a ledger \(file is not a database\)",
+        "other.db": "is a SQLite database, but not a ledger",
+        "missing.db": "there is no such file",
+    }.items():
+        with pytest.raises(StoreError, match=told):
+            restore(str(ledger), tmp_path / file, who="jane", now=NOON)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+    start(ledger)
+
+
+def test_a_copy_beside_the_log_of_another_is_neither_opened_nor_restored(ledger: Path) -> None:
+    """SQLite would read what the log holds as part of the copy."""
+    log = ledger.with_name("ledger.db-wal")
+    with Store(str(ledger)) as store, store.writer() as connection:
+        Run(connection, Ledger(store).get("clinic-day"))
+        left_by_a_crash = log.read_bytes()
+    ledger.rename(ledger.with_name("before.db"))
+    shutil.copy(ledger.with_name("backup.db"), ledger)
+    log.write_bytes(left_by_a_crash)
+    told = r"the file was replaced, but the log of the one before, ledger\.db-wal, still lies beside it\. Put the one"
+    with pytest.raises(StoreError, match=told):
+        Store(str(ledger))
+    with pytest.raises(StoreError, match=told):
+        restore(str(ledger), ledger, who="jane", now=NOON)
+    log.unlink()
+    restore(str(ledger), ledger, who="jane", now=NOON)
+
+
+def test_a_ledger_that_is_in_use_is_not_replaced(ledger: Path) -> None:
+    with Store(str(ledger)) as store, store.writer() as connection, store.lock("clinic-day/1", connection):
+        with pytest.raises(StoreBusy, match=r"a campaign is being sent\. Stop it, then try again\."):
+            restore(str(ledger), ledger.with_name("backup.db"), who="jane", now=NOON)
+        assert Run(connection, Ledger(store).get("clinic-day")).claim(9)
+
+
+def test_a_ledger_that_was_cut_short_is_replaced(ledger: Path) -> None:
+    with ledger.open("rb+") as file:
+        file.truncate(20_000)
+    with pytest.raises(
+        StoreError, match=r"the file is cut short\. Put a backup in its place: mambo store restore FILE"
+    ):
+        Store(str(ledger))
+    restore(str(ledger), ledger.with_name("backup.db"), who="jane", now=NOON)
+    with pytest.raises(StoreError, match=ASKED):
+        start(ledger)
+
+
+def test_postgresql_has_its_own_tool(postgres_url: str, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"Use pg_restore\."):
+        restore(postgres_url, tmp_path / "backup.db", who="jane", now=NOON)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the commands' paths are POSIX's")
+def test_the_commands(ledger: Path, tmp_path: Path) -> None:
+    env = {"MAMBO_STORE": str(ledger)}
+    done = mambo("store", "restore", "backup.db", cwd=tmp_path, env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1 API call made since are not in it" in done.stdout
+    assert "Unfinished in it, and perhaps sent since: clinic-day/1" in done.stdout
+    assert "mambo store confirm --by NAME" in done.stdout
+    done = mambo("store", "confirm", cwd=tmp_path, env=env)
+    assert done.returncode == 2
+    done = mambo("store", "confirm", "--by", "Jane", cwd=tmp_path, env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    start(ledger)

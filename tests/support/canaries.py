@@ -1,0 +1,62 @@
+"""Secrets and numbers that stand nowhere else, and the search for them in everything that a run leaves behind."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+
+# Each with signs that JSON, HTML and URLs write differently.
+API_KEY = 'canary/key"<7f31&\\'
+PASSWORD = 'canary/password"<c902&\\'
+STORE_PASSWORD = 'canary/store"<44d8&\\'
+_PREFIX = "77290"  # of every canary number, behind +256, 256 or 0
+
+
+@dataclass(frozen=True)
+class Found:
+    """A canary, as it was written, and where."""
+
+    canary: str
+    where: str
+
+
+def people(count: int, *, block: int = 0) -> str:
+    """A list of `count` people with canary numbers, as CSV."""
+    return "phone\n" + "".join(f"0{_PREFIX}{block:02}{index:02}\n" for index in range(count))
+
+
+def search(things: Iterator[tuple[str, bytes]], *, numbers: bool = True) -> list[Found]:
+    """Every canary in `things`, which are names and contents; where numbers may stand, secrets alone."""
+    wanted = {form for secret in (API_KEY, PASSWORD, STORE_PASSWORD) for form in _forms(secret)}
+    if numbers:
+        wanted |= {_PREFIX}
+    return [Found(form, where) for where, content in things for form in wanted if form.encode() in content]
+
+
+def files_in(*folders: Path) -> Iterator[tuple[str, bytes]]:
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                yield str(path), path.read_bytes()
+
+
+def rows_in(postgres_url: str) -> Iterator[tuple[str, bytes]]:
+    """Every row of every table, as text."""
+    with psycopg.connect(postgres_url) as connection:
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        for (table,) in tables:
+            for (row,) in connection.execute(sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier(table))):
+                # Text in a row is quoted, and what is quoted doubled.
+                yield table, row.replace('""', '"').replace("\\\\", "\\").encode()
+
+
+def _forms(secret: str) -> set[str]:
+    in_json = json.dumps(secret)[1:-1]
+    return {secret, in_json, in_json.replace("/", "\\/"), quote(secret), quote(secret, safe=""), html.escape(secret)}

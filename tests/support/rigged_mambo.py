@@ -1,0 +1,205 @@
+"""`mambo`, rigged for the crash tests: killed or frozen at a named point, or with a fault put into it.
+
+    python rigged_mambo.py --at mid_body --nth 2 send campaign.toml --direct    # dead in the second call's body
+    python rigged_mambo.py --fault late_intent send campaign.toml --direct
+
+A program of its own: imported, this module changes nothing in the process of the tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import httpx
+from sqlalchemy import Connection, Engine, Transaction, event, update
+
+from mambo_io import settled, statements, verdicts
+from mambo_io.call_ends import CallEnd, ClaimedCall
+from mambo_io.model import Action, CallResult, ChunkState, Verdict
+from mambo_io.sender import Exchange, Sender
+from mambo_io.tables import chunks
+
+RIGGED = (sys.executable, str(Path(__file__).resolve()))
+
+_TRACED = {
+    "connection.connect_tcp.complete": "after_connect",
+    "http11.send_request_body.complete": "after_body",
+    "http11.receive_response_headers.complete": "after_headers",
+}
+
+# In the order in which a call comes by. One commit may settle some calls and record the intents of others.
+POINTS = (
+    "before_intent",
+    "after_intent",
+    "after_connect",
+    "mid_body",
+    "after_body",
+    "after_headers",
+    "before_settling",
+    "after_settling",
+)
+
+# An unknown call is recorded as sent.
+SETTLEMENT_POINTS = ("before_settlement", "after_settlement")
+
+
+@dataclass
+class Trap:
+    """Sends `signal` to this process when it comes by `point` for the `nth` time."""
+
+    point: str
+    nth: int
+    signal: signal.Signals
+
+    def passed(self, point: str | None) -> None:
+        if point == self.point:
+            self.nth -= 1
+            if self.nth == 0:
+                os.kill(os.getpid(), self.signal)
+
+
+def watch_commits(trap: Trap) -> None:
+    """Tell the trap of the commits of sending and of settlement: before each, while its transaction is open, and after.
+
+    Before `pipelines` is imported, which takes what it settles with by name.
+    """
+    exchange, record_intent, record_sent = Sender.exchange, Sender._record_intent, settled.record_sent
+    held: set[str] = set()  # what the transaction of the moment holds
+
+    def watched_exchange(sender: Sender, ends: Sequence[CallEnd], **options: Any) -> Exchange:
+        held.update(["settling"] if ends else [])
+        result = exchange(sender, ends, **options)
+        for each in held:
+            trap.passed(f"after_{each}")
+        held.clear()
+        return result
+
+    def watched_intent(sender: Sender, *call: Any) -> ClaimedCall:
+        held.add("intent")
+        return record_intent(sender, *call)
+
+    def watched_settlement(*given: Any, **options: Any) -> None:
+        held.add("settlement")
+        record_sent(*given, **options)
+        trap.passed("after_settlement")
+        held.clear()
+
+    @event.listens_for(Engine, "commit")
+    def before_commit(_: Connection) -> None:
+        for each in held:
+            trap.passed(f"before_{each}")
+
+    patch.object(Sender, "exchange", watched_exchange).start()
+    patch.object(Sender, "_record_intent", watched_intent).start()
+    patch.object(settled, "record_sent", watched_settlement).start()
+
+
+def watch_calls(trap: Trap) -> None:
+    """Tell the trap how far each HTTP request has come."""
+    handle = httpx.AsyncHTTPTransport.handle_async_request
+
+    async def watched(transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+        trace_of_ours = request.extensions["trace"]
+
+        async def trace(name: str, info: Mapping[str, Any]) -> None:
+            await trace_of_ours(name, info)
+            trap.passed(_TRACED.get(name))
+
+        request.extensions = {**request.extensions, "trace": trace}
+        request.stream = _InHalves(request.content, trap)
+        return await handle(transport, request)
+
+    patch.object(httpx.AsyncHTTPTransport, "handle_async_request", watched).start()
+
+
+class _InHalves(httpx.AsyncByteStream):
+    """A body of which the first half is on its way before the trap is told."""
+
+    def __init__(self, body: bytes, trap: Trap) -> None:
+        self._body = body
+        self._trap = trap
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        half = len(self._body) // 2
+        yield self._body[:half]
+        self._trap.passed("mid_body")
+        yield self._body[half:]
+
+
+def write_intents_late() -> None:
+    """The intent of a call is committed when the call is over."""
+    begin, exchange = Connection.begin, Sender.exchange
+
+    def commit_and_begin(connection: Connection) -> Transaction:
+        if connection.in_transaction():
+            connection.commit()
+        return begin(connection)
+
+    def begin_and_leave_open(connection: Connection) -> AbstractContextManager[None]:
+        commit_and_begin(connection)
+        return nullcontext()
+
+    def exchange_without_commit(sender: Sender, ends: Sequence[CallEnd], **options: Any) -> Exchange:
+        with patch.object(Connection, "begin", begin_and_leave_open):
+            return exchange(sender, ends, **options)
+
+    patch.object(Connection, "begin", commit_and_begin).start()
+    patch.object(Sender, "exchange", exchange_without_commit).start()
+
+
+def repeat_after_500() -> None:
+    """HTTP 500 is taken for proof that nothing was sent, so the call is made again."""
+    judge = verdicts.judge_status
+
+    def judge_wrongly(status: int, place: str = "http") -> CallResult:
+        if status == 500:
+            return CallResult(Verdict.NOT_SENT, Action.BACK_OFF, f"{place}_{status}")
+        return judge(status, place)
+
+    patch.object(verdicts, "judge_status", judge_wrongly).start()
+
+
+def plan_orphans_again() -> None:
+    """What a dead process left in flight goes back to planned, as a queue would do it."""
+    again = update(chunks).where(chunks.c.state == ChunkState.IN_FLIGHT).values(state=ChunkState.PLANNED)
+    patch.object(statements, "ORPHANED_CHUNKS", again).start()
+
+
+FAULTS: dict[str, Callable[[], None]] = {
+    "late_intent": write_intents_late,
+    "repeat_after_500": repeat_after_500,
+    "orphans_planned": plan_orphans_again,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--fault", choices=FAULTS)
+    parser.add_argument("--at", choices=POINTS + SETTLEMENT_POINTS)
+    parser.add_argument("--nth", type=int, default=1)
+    parser.add_argument("--signal", choices=["SIGKILL", "SIGSTOP"], default="SIGKILL")
+    parser.add_argument("mambo", nargs=argparse.REMAINDER)
+    given = parser.parse_args()
+    if given.fault:
+        FAULTS[given.fault]()
+    if given.at:
+        trap = Trap(given.at, given.nth, signal.Signals[given.signal])
+        watch_commits(trap)
+        watch_calls(trap)
+    sys.argv[1:] = given.mambo
+    from pipelines.cli import main as mambo
+
+    mambo()
+
+
+if __name__ == "__main__":
+    main()
