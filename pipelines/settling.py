@@ -94,6 +94,8 @@ def conclude(connection: Connection, campaign: CampaignRow, rules: SettlingRules
         calls,
         readings,
         to_us(now),
+        campaign_id=campaign.id,
+        late_us=rules.settle_after_s * US,
         certain_ugx=lambda call: certain_cost_ugx(connection, campaign.account, call),
     )
     if isinstance(judged, str):
@@ -203,22 +205,38 @@ def judge(
     readings: Sequence[BalanceReading],
     now_us: int,
     *,
+    campaign_id: int,
+    late_us: int,
     certain_ugx: Callable[[AccountCall], int],
 ) -> tuple[Settlement, Reading] | str:
-    """The settlement of the account's open calls and the later of its two readings, or why there is none.
+    """The settlement around a campaign's unknown calls and the later of its two readings, or why there is none.
 
+    A call is not executed later than `late_us` after it was given up, as far as the settlement assumes.
     `calls` are those that may have been executed, by their intents; `certain_ugx` is what one costs at least.
     """
-    open_calls = [call for call in calls if call.is_open]
-    if not open_calls:
-        return "nothing is open"
-    moments = list(quiet_readings(calls, readings, now_us))
-    earliest_us = min(call.intent_us for call in open_calls)
-    before = max((m for m in moments if m.at_us <= earliest_us), key=lambda m: m.at_us, default=None)
-    if before is None:
-        return "no balance is known from before it"
-    after = max((m for m in moments if m.at_us > before.at_us), key=lambda m: m.at_us, default=None)
-    if after is None or after.at_us <= earliest_us:
+    asked = [call for call in calls if call.campaign_id == campaign_id and call.verdict is Verdict.UNKNOWN]
+    if not asked:
+        return "nothing is unknown"
+    moments = sorted(quiet_readings(calls, readings, now_us), key=lambda moment: moment.at_us)
+    earliest_us = min(call.intent_us for call in asked)
+    while True:
+        before = next((moment for moment in reversed(moments) if moment.at_us <= earliest_us), None)
+        if before is None:
+            return "no balance is known from before it"
+        # What an older call cost stands in that balance already, unless it can have been executed later.
+        older_us = [
+            call.intent_us
+            for call in calls
+            if call.is_open and call.intent_us < before.at_us < _end_us(call, now_us) + late_us
+        ]
+        if not older_us:
+            break
+        earliest_us = min(older_us)
+    later = [moment for moment in moments if moment.at_us > max(_end_us(call, now_us) for call in asked)]
+    given_time = [moment for moment in later if all(moment.at_us >= _end_us(call, now_us) + late_us for call in asked)]
+    # The first that is late enough: the longer the time between, the more else may have happened to the account.
+    after = given_time[0] if given_time else next(reversed(later), None)
+    if after is None:
         return "no balance is known from after it; `mambo settle` asks for one with MAMBO_USERNAME and MAMBO_PASSWORD"
     between = [call for call in calls if before.at_us <= call.intent_us < after.at_us]
     charged, doubts = [], []

@@ -182,6 +182,28 @@ def test_another_campaign_of_the_account_counts_as_well(
     assert unknowns.concluded(RESENDING).not_sent == 1, "what is missing was charged for the other campaign"
 
 
+def test_an_older_call_that_stays_unknown_and_a_top_up_do_not_end_settling(
+    store: Store, connection: Connection
+) -> None:
+    older = Run.of(connection, plan(4, name="elsewhere"))
+    older.settle(older.claim_one(), no_answer())
+    unknowns = Unknowns(connection)  # its first call names a balance, but the older call might still be executed
+    unknowns.reading(after=timedelta(hours=1))
+    other = Run.of(connection, plan(1, 2, name="afterwards"), now=unknowns.run.now)
+    unknowns.balance_ugx += 50_000
+    other.now += timedelta(hours=1)
+    accounting.record_reading(connection, "main", unknowns.balance_ugx, who="officer", now=other.now)
+    other.now += SECOND
+    lost = other.claim_one()
+    other.now += SECOND
+    other.settle(lost, no_answer())
+    unknowns.balance_ugx -= lost.expected_ugx
+    other.now += SECOND
+    accounting.record_reading(connection, "main", unknowns.balance_ugx, who="officer", now=other.now + SECOND)
+    now = other.now + 2 * SECOND
+    assert conclude(connection, other.campaign, CAUTIOUS, now=now) == Settled(sent=1, not_sent=0, left=0, trouble=None)
+
+
 def test_no_sender_of_the_account_claims_while_the_balance_is_read(store: Store, unknowns: Unknowns) -> None:
     run = unknowns.run
     accounting.set_settling(unknowns.connection, "main", run.now + 90 * SECOND)

@@ -186,6 +186,8 @@ class Campaign:
             known,
             self.readings,
             self.now_us,
+            campaign_id=1,
+            late_us=120 * SECOND_US,
             certain_ugx=lambda call: (
                 PRICE_UGX * sum(n for network, n in people[call.attempt].items() if network in reached)
             ),
