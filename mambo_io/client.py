@@ -18,9 +18,8 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from types import TracebackType
@@ -33,20 +32,20 @@ from mambo_io.errors import InputError, SettingsError
 from mambo_io.model import Balance, CallResult, Category, SendRequest
 from mambo_io.replies import MAX_REPLY_BYTES, BalanceUnavailable, decode_body, read_balance, without
 from mambo_io.settings import check_api_key, check_base_url
+from mambo_io.transport import OneAttemptTransport
 from mambo_io.verdicts import IntentTooOld, judge_failure, judge_reply
 
 MAX_RECIPIENTS = 1_000  # the API page names no limit; this is also how many are in doubt after one lost answer
 MAX_TIMEOUT_S = 25  # engines kill 30 s after SIGTERM, and a call in flight has to drain before
 
-# Servers close idle connections without a word, and a request written into such a one is lost with its fate
-# unknown. A busy run reuses its connections; after a second of rest a fresh one is cheaper than the doubt.
-_KEEPALIVE_S = 1.0
+_NOTICED_S = 0.05  # an event loop that stood still for less gives no call up for it
 
 _SEND_SMS = "/v1/send-sms"
 _BALANCE = "/v1/accounts/balance"
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _MOBILE = re.compile(r"\+2567[0-9]{8}")
-_MOBILES = re.compile(r"(?:\+2567[0-9]{8},)+")
+_MOBILES = re.compile(r"\+2567[0-9]{8}(?:, \+2567[0-9]{8})*")
 
 T = TypeVar("T")
 
@@ -63,8 +62,8 @@ def boot_time_s() -> float:
 class AsyncMamboClient:
     """Both endpoints of the API for asyncio. Use it within one event loop; calls may run side by side.
 
-    `api_key` is needed for sending only. `timeout_s` (above 0, at most 25) covers a whole call: connecting (a third of
-    it for TCP, a third for TLS), writing, and the last byte of the answer. `proxy` (`http://…` or `https://…`) is the
+    `api_key` is needed for sending only. `timeout_s` (above 0, at most 25) covers a whole call: connecting
+    (two thirds of it), writing, and the last byte of the answer. `proxy` (`http://…` or `https://…`) is the
     only way to a proxy. Raises SettingsError for an address, key, proxy or time-out that cannot be used.
     """
 
@@ -81,22 +80,15 @@ class AsyncMamboClient:
         base_url = _checked_base_url(base_url)
         self._urls = {path: httpx.URL(base_url + path) for path in (_SEND_SMS, _BALANCE)}
         self._api_key = _secret(api_key) if api_key is not None else None
-        if self._api_key is not None:
-            check_api_key(self._api_key.get_secret_value())
+        key = check_api_key(self._api_key.get_secret_value()) if self._api_key is not None else None
+        self._headers = {_SEND_SMS: _headers(key), _BALANCE: _headers(None)}
         self._timeout_s = timeout_s
         self._deadlines: set[asyncio.Timeout] = set()  # of the calls in flight
         # The transport alone: a client above it would add redirects, cookies and credentials from .netrc.
-        self._transport = httpx.AsyncHTTPTransport(
-            verify=_trust(base_url, proxy),
-            trust_env=False,
-            http2=False,  # it may send a request again after GOAWAY
-            retries=0,
-            proxy=_checked_proxy(proxy),
-            limits=httpx.Limits(
-                max_connections=None,  # the caller decides how many calls run at a time
-                max_keepalive_connections=None,
-                keepalive_expiry=_KEEPALIVE_S,
-            ),
+        # The deadline of a call covers all; but a cancelled TLS handshake leaves its socket open, so connecting has a
+        # limit of its own that comes first.
+        self._transport = OneAttemptTransport(
+            verify=_trust(base_url, proxy), proxy=_checked_proxy(proxy), connect_timeout_s=timeout_s * 2 / 3
         )
 
     async def send_sms(self, request: SendRequest, *, not_after: float | None = None) -> CallResult:
@@ -112,10 +104,10 @@ class AsyncMamboClient:
         """
         body = _send_body(request)
         key = check_api_key(self._api_key.get_secret_value() if self._api_key is not None else "")
-        exchange = await self._post(_SEND_SMS, body, {"Authorization": key}, not_after)
+        exchange = await self._post(_SEND_SMS, body, not_after)
         if exchange.status is None:
             assert exchange.failure is not None  # either a status line came or something failed
-            return judge_failure(exchange.failure, exchange.body_started)
+            return judge_failure(exchange.failure, exchange.begun)
         result = judge_reply(
             exchange.status, bytes(exchange.body), request, headers=exchange.headers, complete=exchange.complete
         )
@@ -131,10 +123,10 @@ class AsyncMamboClient:
         secret = _secret(password).get_secret_value()
         if not username or not secret:
             raise SettingsError("is not set", key="MAMBO_PASSWORD" if username else "MAMBO_USERNAME")
-        exchange = await self._post(_BALANCE, {"username": username, "password": secret}, {})
+        exchange = await self._post(_BALANCE, {"username": username, "password": secret})
         if exchange.status is None:
             assert exchange.failure is not None  # either a status line came or something failed
-            reason = judge_failure(exchange.failure, exchange.body_started).reason
+            reason = judge_failure(exchange.failure, exchange.begun).reason
             raise BalanceUnavailable(f"The balance could not be read: {reason.replace('_', ' ')}.")
         whole = exchange.complete and len(exchange.body) <= MAX_REPLY_BYTES
         encoding = exchange.headers.get("content-encoding", "")
@@ -146,6 +138,8 @@ class AsyncMamboClient:
 
         Without it an answer that came meanwhile, and waits to be read, would be given up when its time is over.
         """
+        if seconds < _NOTICED_S:
+            return
         for deadline in self._deadlines:
             when = deadline.when()
             if when is not None and not deadline.expired():
@@ -162,49 +156,31 @@ class AsyncMamboClient:
     ) -> None:
         await self.aclose()
 
-    @asynccontextmanager
-    async def _deadline(self) -> AsyncIterator[None]:
-        """The time that one call may take; see `stood_still`."""
-        async with asyncio.timeout(self._timeout_s) as deadline:
-            self._deadlines.add(deadline)
-            try:
-                yield
-            finally:
-                self._deadlines.remove(deadline)
-
-    async def _post(
-        self, path: str, payload: Mapping[str, str], headers: Mapping[str, str], not_after: float | None = None
-    ) -> _Exchange:
+    async def _post(self, path: str, payload: Mapping[str, str], not_after: float | None = None) -> _Exchange:
         """Write one request, read one reply, and tell how far it came. Only cancellation escapes."""
         exchange = _Exchange()
 
-        async def trace(event: str, info: Mapping[str, Any]) -> None:
-            # Called before the step it names. A proxy's CONNECT has the same steps, but is not the request.
-            if event == "http11.send_request_headers.started" and info["request"].method == b"POST":
-                if not_after is not None and boot_time_s() > not_after:
-                    raise IntentTooOld
-            elif event == "http11.send_request_body.started" and info["request"].method == b"POST":
-                exchange.body_started = True
+        def begins() -> None:
+            if not_after is not None and boot_time_s() > not_after:
+                raise IntentTooOld
+            exchange.begun = True
 
         request = httpx.Request(
             "POST",
             self._urls[path],
-            content=json.dumps(payload).encode("ascii"),
-            headers={
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-                "Content-Type": "application/json",
-                "User-Agent": "mambo-pipelines",
-                **headers,
-            },
-            # The deadline below covers all; but a cancelled TLS handshake leaves its socket open, so the two steps of
-            # connecting have limits of their own that come first.
-            extensions={"trace": trace, "timeout": {"connect": self._timeout_s / 3}},
+            headers=self._headers[path],
+            stream=httpx.ByteStream(json.dumps(payload).encode("ascii")),
+            extensions={"begins": begins},
         )
+        deadline = asyncio.timeout(self._timeout_s)
+        self._deadlines.add(deadline)
         try:
-            async with self._deadline():
+            async with deadline:
                 response = await self._transport.handle_async_request(request)
-                exchange.status, exchange.headers = response.status_code, response.headers
+                exchange.status = response.status_code
+                exchange.headers = {
+                    name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw
+                }
                 try:
                     async for piece in response.aiter_raw():
                         exchange.body += piece
@@ -215,6 +191,8 @@ class AsyncMamboClient:
                     await response.aclose()
         except Exception as exc:  # noqa: BLE001 - an unforeseen one too: the phase decides, the reason names its class
             exchange.failure = exc
+        finally:
+            self._deadlines.remove(deadline)
         return exchange
 
 
@@ -283,7 +261,7 @@ class MamboClient:
 class _Exchange:
     """How far one HTTP exchange came."""
 
-    body_started: bool = False
+    begun: bool = False
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytearray = field(default_factory=bytearray)
@@ -291,11 +269,23 @@ class _Exchange:
     failure: Exception | None = None
 
 
+def _headers(key: str | None) -> httpx.Headers:
+    return httpx.Headers(
+        {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/json",
+            "User-Agent": "mambo-pipelines",
+            **({} if key is None else {"Authorization": key}),
+        }
+    )
+
+
 def _send_body(request: SendRequest) -> dict[str, str]:
     """The JSON of a send-sms call as the API page writes it. Raises InputError for what must not be sent."""
     if not request.message.strip():
         raise InputError("is empty", key="message")
-    if any("\ud800" <= character <= "\udfff" for character in request.message):
+    if _SURROGATE.search(request.message):
         raise InputError("holds half of a character (a lone surrogate), which no phone can show", key="message")
     if request.category not in list(Category):
         raise InputError(
@@ -306,8 +296,8 @@ def _send_body(request: SendRequest) -> dict[str, str]:
     recipients = request.recipients
     if not 1 <= len(recipients) <= MAX_RECIPIENTS:
         raise InputError(f"a call carries 1 to {MAX_RECIPIENTS:,}, not {len(recipients):,}", key="recipients")
-    together = "".join(f"{recipient}," for recipient in recipients)
-    if together.count(",") != len(recipients) or not _MOBILES.fullmatch(together):
+    together = ", ".join(recipients)
+    if together.count(",") != len(recipients) - 1 or not _MOBILES.fullmatch(together):
         wrong = next(recipient for recipient in recipients if not _MOBILE.fullmatch(recipient))
         fix = "Written as +256772123456."
         raise InputError("is no Ugandan mobile number", key="recipients", value=wrong, fix=fix)
@@ -315,7 +305,7 @@ def _send_body(request: SendRequest) -> dict[str, str]:
         raise InputError("name somebody twice, so that counts could not add up", key="recipients")
     return {
         "message": request.message,
-        "recipients": ", ".join([f"0{recipient[4:]}" for recipient in recipients]),
+        "recipients": together.replace("+256", "0"),  # each begins with it, and it stands nowhere else
         "message_category": Category(request.category).value,
         "sender_id": request.sender_id,
     }

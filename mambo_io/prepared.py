@@ -7,7 +7,8 @@ dozen statements for each call, so it runs them here. Transactions stay SQLAlche
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import ClauseElement, Connection
@@ -51,26 +52,28 @@ class Prepared:
     def _run(self, statement: ClauseElement, values: dict[str, Any]) -> _Statement:
         known = self._known.get(statement)
         if known is None:
-            known = self._known[statement] = _Statement(statement, self.connection)
-        self._cursor.execute(known.sql, known.bound(self._fixed | values))
+            known = self._known[statement] = _Statement(statement, self.connection, self._fixed)
+        self._cursor.execute(known.sql, known.bound(values))
         return known
 
 
 class _Statement:
     """The SQL of one statement, what it binds, and the type of its rows."""
 
-    def __init__(self, statement: ClauseElement, connection: Connection) -> None:
+    def __init__(self, statement: ClauseElement, connection: Connection, fixed: Mapping[str, Any]) -> None:
         compiled = statement.compile(dialect=connection.dialect)
         assert isinstance(compiled, SQLCompiler)
         self.sql = str(compiled)
-        self._literals = {name: value for name, value in compiled.params.items() if not compiled.binds[name].required}
-        self._positions = compiled.positiontup if compiled.positional else None
+        literals = {name: value for name, value in compiled.params.items() if not compiled.binds[name].required}
+        self._known = {**fixed, **literals}
+        # A statement of one parameter would get it bare, so the first is picked once more and cut off.
+        self._pick = itemgetter(*compiled.positiontup[:1], *compiled.positiontup) if compiled.positiontup else None
         self._make_row: Callable[[Sequence[Any]], Any] | None = None
 
     def bound(self, values: dict[str, Any]) -> Any:
         """What the driver binds: a tuple in the order of the question marks, or a mapping where it takes names."""
-        values = self._literals | values
-        return values if self._positions is None else tuple([values[name] for name in self._positions])
+        known = self._known | values
+        return known if self._pick is None else self._pick(known)[1:]
 
     def row_maker(self, description: Sequence[Sequence[Any]]) -> Callable[[Sequence[Any]], Any]:
         if self._make_row is None:

@@ -297,7 +297,6 @@ def _set_up_sqlite(engine: Engine, path: Path, *, read_only: bool) -> None:
             connection.execute("PRAGMA journal_mode = WAL")
             # NORMAL may lose the last commits in a power cut, and a lost intent is a duplicate message.
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA wal_autocheckpoint = 4000")  # 16 MB: pages that change often are copied less
             connection.execute("PRAGMA fullfsync = ON")  # macOS: its plain fsync stops at the drive's own cache
             record.info[_WATCH] = FileWatch(path)
 

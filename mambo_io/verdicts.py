@@ -1,6 +1,6 @@
 """The failure model of one send-sms call: what came, or what went wrong, to a verdict.
 
-Three questions in this order decide: was the request's body ever started (if not: not sent), did a status line
+Three questions in this order decide: was the request ever begun (if not: not sent), did a status line
 come (then the table of statuses), and does the reply itself agree with it. What nobody can prove is `unknown`, and
 an unknown call is never repeated by itself. A reply that says that messages went out overrules every refusal.
 
@@ -101,13 +101,13 @@ def judge_reply(
     )
 
 
-def judge_failure(exc: Exception, body_started: bool) -> CallResult:
-    """The verdict on a call that got no status line. `body_started`: whether the body of the POST was ever begun.
+def judge_failure(exc: Exception, begun: bool) -> CallResult:
+    """The verdict on a call that got no status line. `begun`: whether any of the request may have left.
 
     The phase decides the verdict, the class of the exception only the reason. Nothing of its text is kept: the
     exceptions of an HTTP library may quote headers.
     """
-    if body_started:
+    if begun:
         match exc:
             case httpx.TimeoutException() | TimeoutError():
                 return CallResult(Verdict.UNKNOWN, Action.GO_ON, "no_answer")

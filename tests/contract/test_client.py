@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from mambo_io import client as client_module
+from mambo_io import transport as transport_module
 from mambo_io.client import AsyncMamboClient, MamboClient, boot_time_s
 from mambo_io.model import Action, CallResult, Category, SendRequest, Verdict
 from support.failure_model import CALLED, KEY, ROWS, SECRET, SHORT_S, Row, served
@@ -93,6 +93,7 @@ def test_what_a_server_does_and_what_it_is_taken_for(send: Send, row: Row) -> No
 
 
 @both_clients
+@pytest.mark.filterwarnings("ignore:Sending a large body")  # no message is; but a small one, the sockets buffer whole
 @pytest.mark.parametrize(("stalls", "timeout_s"), [(False, PATIENT_S), (True, SHORT_S)], ids=["reset", "stalled"])
 def test_a_body_that_is_written_in_part_is_unknown(send: Send, stalls: bool, timeout_s: float) -> None:
     """Of a body that no socket buffers whole the server reads the beginning; then it is gone, or reads no more."""
@@ -164,7 +165,7 @@ class TestIntentTooOld:
         assert (result.verdict, result.action, result.reason) == (NOT_SENT, Action.BACK_OFF, "intent_too_old")
 
     def test_on_a_connection_that_is_used_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(client_module, "_KEEPALIVE_S", 60.0)
+        monkeypatch.setattr(transport_module, "_KEEPALIVE_S", 60.0)
         read: Future[bytes] = Future()
 
         async def answer_once_and_read_on(call: Call) -> None:
@@ -209,12 +210,27 @@ def test_the_request_is_what_the_api_page_shows() -> None:
 def test_connections_are_used_again_in_a_busy_run_and_not_after_idling(
     keepalive_s: float, connections: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "_KEEPALIVE_S", keepalive_s)
+    monkeypatch.setattr(transport_module, "_KEEPALIVE_S", keepalive_s)
     with serving(replying(http(GOOD_BODY))) as server, MamboClient(base_url=server.url, api_key=KEY) as client:
         for _ in range(3):
             assert client.send_sms(REQUEST).verdict is ACCEPTED
 
     assert server.connections == connections
+
+
+def test_a_connection_that_ended_while_the_loop_stood_still_is_not_used() -> None:
+    """The event loop has not read that the server closed it; a request written into it would be lost."""
+
+    async def call_twice(base_url: str) -> list[Verdict]:
+        async with AsyncMamboClient(base_url=base_url, api_key=KEY) as client:
+            first = await client.send_sms(REQUEST)
+            time.sleep(0.3)  # noqa: ASYNC251 - what stands still is the point
+            return [first.verdict, (await client.send_sms(REQUEST)).verdict]
+
+    with serving(replying_once(http(GOOD_BODY))) as server:
+        assert asyncio.run(call_twice(server.url)) == [ACCEPTED, ACCEPTED]
+
+    assert server.connections == 2
 
 
 def test_a_client_works_after_failures() -> None:

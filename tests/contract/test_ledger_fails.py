@@ -165,7 +165,7 @@ def writers(connections: list[Any]) -> list[sqlite3.Connection]:
     found = []
     for connection in connections:
         with contextlib.suppress(sqlite3.ProgrammingError):  # closed
-            if connection.execute("PRAGMA wal_autocheckpoint").fetchone() == (4000,):
+            if connection.execute("PRAGMA fullfsync").fetchone() == (1,):
                 found.append(connection)
     return found
 

@@ -111,7 +111,7 @@ ENDS: dict[str, tuple[Callable[[ClaimedCall], CallResult], str, str, str, str, s
         *("not_sent", "connect_failed", "planned", "planned", None, None),
     ),
     "too late to be sent": (
-        lambda _: judge_failure(IntentTooOld(), body_started=False),
+        lambda _: judge_failure(IntentTooOld(), begun=False),
         *("not_sent", "intent_too_old", "planned", "planned", None, None),
     ),
     "HTTP 429": (

@@ -216,11 +216,11 @@ def bad_reply(call: ClaimedCall, http_status: int, *messages: str) -> CallResult
 
 
 def no_answer() -> CallResult:
-    return judge_failure(httpx.ReadTimeout(""), body_started=True)
+    return judge_failure(httpx.ReadTimeout(""), begun=True)
 
 
 def no_connection() -> CallResult:
-    return judge_failure(httpx.ConnectError(""), body_started=False)
+    return judge_failure(httpx.ConnectError(""), begun=False)
 
 
 def every_outcome(connection: Connection) -> Run:

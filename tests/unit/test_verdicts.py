@@ -369,7 +369,7 @@ FAILURES = [
 def test_without_a_status_line_the_phase_decides(
     exc: Exception, before: tuple[Action, str], after: tuple[Action, str] | None
 ) -> None:
-    not_started, started = judge_failure(exc, body_started=False), judge_failure(exc, body_started=True)
+    not_started, started = judge_failure(exc, begun=False), judge_failure(exc, begun=True)
 
     assert what(not_started) == (NOT_SENT, *before)
     assert started.verdict is UNKNOWN  # also where the class says that it cannot happen
