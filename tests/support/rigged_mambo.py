@@ -12,7 +12,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 from unittest.mock import patch
 
 import httpx
+from aiohttp.connector import Connection as HttpConnection
 from sqlalchemy import Connection, Engine, Transaction, event, update
 
 from mambo_io import settled, statements, verdicts
@@ -27,14 +28,9 @@ from mambo_io.call_ends import CallEnd, ClaimedCall
 from mambo_io.model import Action, CallResult, ChunkState, Verdict
 from mambo_io.sender import Exchange, Sender
 from mambo_io.tables import chunks
+from mambo_io.transport import OneAttemptTransport, _Connector
 
 RIGGED = (sys.executable, str(Path(__file__).resolve()))
-
-_TRACED = {
-    "connection.connect_tcp.complete": "after_connect",
-    "http11.send_request_body.complete": "after_body",
-    "http11.receive_response_headers.complete": "after_headers",
-}
 
 # In the order in which a call comes by. One commit may settle some calls and record the intents of others.
 POINTS = (
@@ -105,34 +101,47 @@ def watch_commits(trap: Trap) -> None:
 
 def watch_calls(trap: Trap) -> None:
     """Tell the trap how far each HTTP request has come."""
-    handle = httpx.AsyncHTTPTransport.handle_async_request
+    connect, handle = _Connector.connect, OneAttemptTransport.handle_async_request
 
-    async def watched(transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
-        trace_of_ours = request.extensions["trace"]
+    async def watched_connect(connector: _Connector, *given: Any, **options: Any) -> HttpConnection:
+        connection = await connect(connector, *given, **options)
+        trap.passed("after_connect")
+        protocol = connection.protocol
+        assert protocol is not None  # it has just been connected
+        if not isinstance(protocol.transport, _InHalves):  # of a connection that is used again it is
+            patch.object(protocol, "transport", _InHalves(protocol.transport, trap)).start()
+        return connection
 
-        async def trace(name: str, info: Mapping[str, Any]) -> None:
-            await trace_of_ours(name, info)
-            trap.passed(_TRACED.get(name))
+    async def watched_handle(transport: OneAttemptTransport, request: httpx.Request) -> httpx.Response:
+        response = await handle(transport, request)
+        trap.passed("after_headers")
+        return response
 
-        request.extensions = {**request.extensions, "trace": trace}
-        request.stream = _InHalves(request.content, trap)
-        return await handle(transport, request)
-
-    patch.object(httpx.AsyncHTTPTransport, "handle_async_request", watched).start()
+    patch.object(_Connector, "connect", watched_connect).start()
+    patch.object(OneAttemptTransport, "handle_async_request", watched_handle).start()
 
 
-class _InHalves(httpx.AsyncByteStream):
-    """A body of which the first half is on its way before the trap is told."""
+class _InHalves:
+    """A socket's transport that has half of a body on its way before the trap is told."""
 
-    def __init__(self, body: bytes, trap: Trap) -> None:
-        self._body = body
+    def __init__(self, transport: Any, trap: Trap) -> None:
+        self._transport = transport
         self._trap = trap
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        half = len(self._body) // 2
-        yield self._body[:half]
-        self._trap.passed("mid_body")
-        yield self._body[half:]
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        head, end_of_head, body = bytes(data).rpartition(b"\r\n\r\n")
+        half = len(head) + len(end_of_head) + len(body) // 2
+        self._transport.write(data[:half])
+        if body:
+            self._trap.passed("mid_body")
+            self._transport.write(data[half:])
+            self._trap.passed("after_body")
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        self.write(b"".join(pieces))
 
 
 def write_intents_late() -> None:
