@@ -20,6 +20,8 @@ from mambo_io.model import Balance, Receipt, SendRequest, UnsupportedContact
 MAX_REPLY_BYTES = 1 << 20  # a reply that lists 1,000 unsupported contacts as objects is a fifth of it
 MAX_KEPT_CHARS = 1 << 16  # of the raw reply, as evidence
 
+_TELLS_NOTHING = 4  # characters of a secret that may stand at the end of a text that was cut
+
 _MAX_COUNT = 2**31 - 1  # a 32-bit column
 _MAX_UGX = 10**12
 _COUNTERS = frozenset({"recipients_count", "message_count", "sms_sent", "sms_cost"})
@@ -104,10 +106,13 @@ def kept_text(body: bytes) -> str:
 
 
 def without(text: str, *secrets: str) -> str:
-    """`text` without the secrets, also as PHP writes them in JSON (`\\/`)."""
+    """`text` without the secrets, also as PHP writes them in JSON (`\\/`), and where it was cut within one."""
     for secret in filter(None, secrets):
         for written in _written(secret):
             text = text.replace(written, "•••")
+            begins = text.rfind(written[:_TELLS_NOTHING], -len(written))
+            if begins >= 0 and written.startswith(text[begins:]):
+                text = text[:begins] + "•••"
     return text
 
 
@@ -133,14 +138,14 @@ def read_receipt(data: object, request: SendRequest) -> Receipt:
     """`data` of a good send-sms reply, judged against the call that it answers.
 
     `consistent`: `recipients_count` is what was submitted, or that less the unsupported, and every unsupported
-    contact is a recipient of the call. Without counts nothing adds up, so a reply without `data` is not consistent.
+    contact is a recipient of the call. A `data` without counts does not add up; a reply without `data` names no cost.
 
     Alarms, worst first: `unsupported_not_in_call`, `count_above_submitted`, `cost_not_whole`; then those that are
     only reported: `no_data`, `counts_inconsistent`, `unsupported_unreadable`, `sms_sent_not_product`,
     `cost_missing`, `new_balance_unreadable`.
     """
     if not isinstance(data, dict):
-        return Receipt(alarms=("no_data",))
+        return Receipt(consistent=True, alarms=("no_data",))  # it counts nobody, so nothing disagrees
 
     def count(name: str) -> int | None:
         return read_whole(data.get(name), low=0, high=_MAX_COUNT)

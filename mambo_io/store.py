@@ -109,6 +109,20 @@ class Store:
                     watch.close()
 
     @contextmanager
+    def locked_writer(self, name: str) -> Iterator[Connection]:
+        """`writer()` with the lock `name` held; see `lock`. Raises `StoreBusy` at once while another has it.
+
+        SQLite: the lock comes first. A sender that was frozen inside a transaction lets nobody write, and whoever
+        comes next is to hear of the sender, not of the database.
+        """
+        if self.path is not None:
+            with self._file_lock(name), self.writer() as connection:
+                yield connection
+        else:
+            with self.writer() as connection, self._advisory_lock(name, connection):
+                yield connection
+
+    @contextmanager
     def reader(self) -> Iterator[Connection]:
         """A read-only connection that sees one state of the ledger for as long as it is open."""
         with self._told(), self._read_engine.connect() as connection:
@@ -121,34 +135,39 @@ class Store:
         PostgreSQL: a session advisory lock on `connection`, which must be the one that does every write. SQLite: an OS
         lock on a file beside the database that is never deleted.
         """
-        digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
-        busy = StoreBusy(f"another process is sending {name} from this store", fix="Wait until it ends, or stop it.")
-        if self.path is not None:
-            folder = self.path.with_name(self.path.name + ".locks")
-            # preserve_lock_file also rules out the fallback to a lock that a killed process would leave behind.
-            lock = FileLock(folder / f"{digest.hex()}.lock", preserve_lock_file=True)
-            try:
-                folder.mkdir(mode=0o700, exist_ok=True)
-                lock.acquire(timeout=0)
-            except Timeout:
-                raise busy from None
-            except OSError as error:
-                raise StoreError(f"cannot be locked ({error.strerror})", file=folder, fix=WRITABLE) from None
-            try:
-                yield
-            finally:
-                lock.release()
-        else:
-            key = int.from_bytes(digest, "big", signed=True)
-            with connection.begin():
-                if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
-                    raise busy
-            try:
-                yield
-            finally:
-                # If this fails, the connection is gone, and the lock with it.
-                with suppress(DBAPIError), connection.begin():
-                    connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+        with self._file_lock(name) if self.path is not None else self._advisory_lock(name, connection):
+            yield
+
+    @contextmanager
+    def _file_lock(self, name: str) -> Iterator[None]:
+        assert self.path is not None
+        folder = self.path.with_name(self.path.name + ".locks")
+        # preserve_lock_file also rules out the fallback to a lock that a killed process would leave behind.
+        lock = FileLock(folder / f"{_lock_key(name).hex()}.lock", preserve_lock_file=True)
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise _busy(name) from None
+        except OSError as error:
+            raise StoreError(f"cannot be locked ({error.strerror})", file=folder, fix=WRITABLE) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def _advisory_lock(self, name: str, connection: Connection) -> Iterator[None]:
+        key = int.from_bytes(_lock_key(name), "big", signed=True)
+        with connection.begin():
+            if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
+                raise _busy(name)
+        try:
+            yield
+        finally:
+            # If this fails, the connection is gone, and the lock with it.
+            with suppress(DBAPIError), connection.begin():
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
 
     def aside(self, campaign_id: int) -> Path:
         """How the side files of a campaign edition are named: beside the ledger, or in the data folder."""
@@ -271,6 +290,14 @@ class Store:
             raise StoreError(first_line(error), file=self.name, fix=advice(error)) from None
         except SQLAlchemyError as error:
             raise StoreError(type(error).__name__, file=self.name) from None
+
+
+def _lock_key(name: str) -> bytes:
+    return hashlib.blake2b(name.encode(), digest_size=8).digest()
+
+
+def _busy(name: str) -> StoreBusy:
+    return StoreBusy(f"another process is sending {name} from this store", fix="Wait until it ends, or stop it.")
 
 
 @contextmanager

@@ -107,6 +107,7 @@ campaigns = Table(
     Column("first_call_at_us", BigInteger),
     Column("ended_at_us", BigInteger),
     UniqueConstraint("name", "edition"),
+    sqlite_autoincrement=True,  # the events of a plan that was replaced are not those of the one after it
 )
 
 recipients = Table(

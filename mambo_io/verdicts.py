@@ -149,7 +149,7 @@ def _judge_body(reply: Reply, request: SendRequest) -> CallResult:
     if reply.status_code is not None and reply.status_code >= 400:
         return CallResult(Verdict.UNKNOWN, Action.GO_ON, "contradictory_reply")
     receipt = read_receipt(reply.data, request)
-    if reply.success or (reply.seems_good and receipt.consistent):
+    if reply.success or (reply.seems_good and reply.has_counters and receipt.consistent):
         return _accepted(receipt)
     return CallResult(Verdict.UNKNOWN, Action.GO_ON, "success_unclear")
 

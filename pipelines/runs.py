@@ -131,9 +131,9 @@ def send_edition(
     (nothing was sent) and `Stopped`; every other end is told by the summary.
     """
     check_target(campaign, settings)
-    with open_store(settings, create=True) as store, store.writer() as connection:
+    with open_store(settings, create=True) as store:
         ledger = Ledger(store)
-        with store.lock(f"{campaign.name}/{edition}", connection):
+        with store.locked_writer(f"{campaign.name}/{edition}") as connection:
             row = begun_edition(ledger, campaign, edition, settings)
             if row is None:
                 if prepared is None:

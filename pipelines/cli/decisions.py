@@ -36,9 +36,9 @@ def retry(name: str, /, *, refused: bool = False, by: str, edition: str | None =
         raise InputError("needs --refused: only calls that the API refused can be put back", file="mambo retry")
     if not by.strip():
         raise InputError("needs a name in --by", file="mambo retry")
-    with open_store(load_settings()) as store, store.writer() as connection:
+    with open_store(load_settings()) as store:
         row = Ledger(store).get(name, edition)
-        with store.lock(row.label, connection):
+        with store.locked_writer(row.label) as connection:
             back = retry_refused(connection, row, who=by.strip(), now=datetime.now(UTC))
     calls = screens.count(back.calls, "API call")
     screens.say(f"{calls} to {screens.people(back.recipients)} planned again in {row.label}.")

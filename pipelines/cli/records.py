@@ -12,6 +12,7 @@ from mambo_io.errors import InputError
 from mambo_io.ledger import Ledger
 from mambo_io.log import log_file
 from mambo_io.settings import load_settings
+from mambo_io.side_file import kept_replies
 from pipelines.cli import screens
 from pipelines.runs import open_store, read_balance, send_command, unlock_credentials, who
 from pipelines.summary import summarize
@@ -43,9 +44,10 @@ def status(name: str | None = None, /, *, edition: str | None = None, json: bool
         summaries = [
             summarize(ledger, row, command=send_command(Path(f"{row.name}.toml"), row.edition)) for row in rows
         ]
+        kept = [sum(len(replies.ends) for replies in kept_replies(opened.aside(row.id))) for row in rows]
     if json:
-        for summary in summaries:
-            screens.print_json(asdict(summary) | {"log": str(log_file())})
+        for summary, replies in zip(summaries, kept, strict=True):
+            screens.print_json(asdict(summary) | {"kept_replies": replies, "log": str(log_file())})
     elif name is not None:
         screens.show_summary(summaries[0])
     elif summaries:
@@ -53,6 +55,10 @@ def status(name: str | None = None, /, *, edition: str | None = None, json: bool
     else:
         screens.say(f"No campaign was ever sent from {opened.name}.")
     if not json:
+        for summary, replies in zip(summaries, kept, strict=True):
+            if replies:
+                told = f"{screens.count(replies, 'reply', 'replies')} that the ledger did not take"
+                screens.say(f"{summary.label}: {told}, kept beside it; the next run records them first.")
         screens.say(f"Log: {log_file()}")
     return max((summary.exit_code for summary in summaries), default=0)
 

@@ -126,10 +126,10 @@ def _campaign(
     settings: MamboSettings, name: str, edition: str | None
 ) -> Iterator[tuple[Ledger, Connection, CampaignRow]]:
     """The campaign with its lock held, so that no sender is at work; what an ended one left in flight is unknown."""
-    with open_store(settings) as store, store.writer() as connection:
+    with open_store(settings) as store:
         ledger = Ledger(store)
         label = ledger.get(name, edition).label
-        with store.lock(label, connection):
+        with store.locked_writer(label) as connection:
             row = ledger.get(name, edition)
             if row.account != settings.account or row.host != settings.host:
                 raise InputError(

@@ -130,13 +130,22 @@ def test_many_rows_go_in_several_commits_that_others_can_write_between(
 
 
 def test_a_second_plan_replaces_one_that_was_never_begun(store: Store, connection: Connection) -> None:
-    first = write_plan(connection, plan(5, opted_out=[1]), who="tester")
+    write_plan(connection, plan(5, opted_out=[1]), who="tester")
     kept = write_plan(connection, plan(1, edition="2", opted_out=[1]), who="tester")
     second = write_plan(connection, plan(2, 1), who="tester")
-    assert first.id != second.id
     assert [row.id for row in Ledger(store).campaigns()] == [second.id, kept.id]
     assert {each["campaign_id"] for each in rows_of(store, recipients)} == {kept.id, second.id}
     assert [each["campaign_id"] for each in rows_of(store, suppressions)] == [kept.id], "those of the other edition"
+
+
+def test_a_replaced_plan_leaves_its_events_to_itself(store: Store, connection: Connection) -> None:
+    first = write_plan(connection, plan(5), who="Grace")
+    second = write_plan(connection, plan(2), who="Amos")
+    assert [(each["campaign_id"], each["who"]) for each in rows_of(store, events)] == [
+        (first.id, "Grace"),
+        (second.id, "Amos"),
+    ]
+    assert first.id != second.id
 
 
 def test_a_plan_whose_sender_made_no_call_may_be_replaced(store: Store, connection: Connection) -> None:

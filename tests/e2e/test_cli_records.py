@@ -16,8 +16,11 @@ from python_calamine import CalamineWorkbook
 import pipelines
 from mambo_io.sandbox import SandboxHandle
 from mambo_io.sandbox.faults import Charge, NoAnswer
+from mambo_io.side_file import SideFile
+from mambo_io.store import Store
 from pipelines.campaign import load_campaign
 from support.cli import Cli, campaign_toml, numbers_of
+from support.ledgers import Run, good_reply, plan
 
 SEND = ("send", "clinic-day.toml", "--direct", "--yes")
 
@@ -68,6 +71,19 @@ def test_one_campaign_and_how_it_goes_on(sent: Cli) -> None:
     assert newest.next_command == ["send", "clinic-day.toml", "--edition", "2", "--accept-canary"]
     assert first.code == 0
     assert first.out.startswith("clinic-day/1  complete\naccepted  3\nrejected  1\n")
+
+
+def test_replies_that_the_ledger_did_not_take_are_told(cli: Cli) -> None:
+    with Store(str(cli.folder / "ledger.db"), create=True) as store, store.writer() as connection:
+        run = Run.of(connection, plan(1, 1))
+        side_file = SideFile(store.aside(run.campaign.id), "ended")
+        with side_file.reserved(1):
+            call = run.claim_one()
+            side_file.keep([run.end(call, good_reply(call))])
+
+    told = "clinic-day/1: 1 reply that the ledger did not take, kept beside it; the next run records them first.\n"
+    assert told in cli("status").out
+    assert cli("status", "clinic-day", "--json").json["kept_replies"] == 1
 
 
 def test_status_for_a_program(sent: Cli) -> None:

@@ -87,6 +87,15 @@ def test_no_python_is_new_enough(machine: Machine) -> None:
     assert machine.installations == []
 
 
+def test_a_python_that_was_named_and_is_too_old_is_told(machine: Machine) -> None:
+    machine.add_python("python3")
+    machine.add_python("python3.9", too_old=True)
+    result = machine.make("PYTHON=python3.9", "test")
+    assert result.returncode == 2
+    assert "python3.9 is no Python 3.11 or newer." in result.stderr
+    assert machine.installations == []
+
+
 def test_a_missing_venv_module_is_named_with_the_package_to_install(machine: Machine) -> None:
     machine.add_python("python3", without_venv=True)
     result = machine.make("demo")

@@ -141,6 +141,15 @@ def test_messages_are_masked_and_can_be_stored() -> None:
     assert reply.messages == ("Call +256775•••171\ufffd?.", "Bye.")
 
 
+@pytest.mark.parametrize("kept", range(4, 7))
+def test_a_secret_within_which_a_text_was_cut_is_taken_out(kept: int) -> None:
+    assert without(f"Authorization: {'ab/c+9='[:kept]}", "ab/c+9=") == "Authorization: •••"
+
+
+def test_a_text_that_only_ends_like_a_secret_begins_stays_as_it_is() -> None:
+    assert without("0.5 kg of ab/", "ab/c+9=") == "0.5 kg of ab/"
+
+
 @pytest.mark.parametrize(
     "echo", ["ab/c+9=", json.dumps("ab/c+9="), r"ab\/c+9="], ids=["as it is", "JSON", "JSON as PHP writes it"]
 )
