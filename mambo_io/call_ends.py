@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, assert_never
@@ -9,8 +10,18 @@ from typing import Any, assert_never
 from sqlalchemy import Connection, insert
 
 from mambo_io import statements
-from mambo_io.ledger import CampaignRow, to_us
-from mambo_io.model import Action, Blame, CallResult, ChunkState, ExceptionKind, Receipt, SendRequest, Verdict
+from mambo_io.ledger import CampaignRow, call_name, to_us
+from mambo_io.model import (
+    Action,
+    Blame,
+    CallResult,
+    Category,
+    ChunkState,
+    ExceptionKind,
+    Receipt,
+    SendRequest,
+    Verdict,
+)
 from mambo_io.prepared import Prepared
 from mambo_io.tables import chunks, recipient_exceptions, unsupported
 
@@ -30,6 +41,42 @@ class ClaimedCall:
     canary: bool
     label: int | None
     not_after_boot_s: float
+
+    @classmethod
+    def of(
+        cls,
+        campaign: CampaignRow,
+        chunk: Any,
+        people: Sequence[tuple[int, int, int]],
+        *,
+        expected_ugx: int,
+        attempt_id: int = 0,
+        label: int | None = None,
+    ) -> ClaimedCall:
+        """The call of a chunk (its row, or one that has its chunk, text, segments and canary) to `people`.
+
+        `people` are (row, msisdn, estimated_ugx) in the order of their rows. The call may not be made as it stands:
+        that takes an intent, which names its attempt and how long it may begin.
+        """
+        rows, msisdns, estimates_ugx = zip(*people, strict=True)
+        return cls(
+            attempt_id=attempt_id,
+            chunk=chunk.chunk,
+            name=call_name(campaign, chunk.chunk),
+            request=SendRequest(
+                message=chunk.text,
+                recipients=tuple([f"+{msisdn}" for msisdn in msisdns]),
+                category=Category(campaign.category),
+                sender_id=campaign.sender_id,
+            ),
+            rows=rows,
+            estimates_ugx=estimates_ugx,
+            expected_ugx=expected_ugx,
+            segments=chunk.segments,
+            canary=chunk.canary,
+            label=label,
+            not_after_boot_s=0.0,
+        )
 
 
 @dataclass(frozen=True, slots=True)

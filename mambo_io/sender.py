@@ -24,8 +24,8 @@ from mambo_io import statements
 from mambo_io.call_ends import CallEnd, ClaimedCall, record_end
 from mambo_io.client import boot_time_s
 from mambo_io.errors import Stopped
-from mambo_io.ledger import US, CampaignRow, call_name, to_us
-from mambo_io.model import CampaignState, CanaryState, Category, ChunkState, SendRequest, Verdict
+from mambo_io.ledger import US, CampaignRow, to_us
+from mambo_io.model import CampaignState, CanaryState, ChunkState, Verdict
 from mambo_io.prepared import Prepared
 from mambo_io.restored import check_confirmed
 from mambo_io.side_file import KeptReplies, SideFile, record_kept
@@ -302,9 +302,8 @@ class Sender:
     def _ready(self, chunk: Any) -> ClaimedCall | None:
         """The call of a planned chunk without those who opted out since; None when nobody is left in it."""
         everybody = self._sql.tuples(statements.PEOPLE, the_chunk=chunk.chunk)
-        people = [person for person in everybody if not person[-1]]
-        rows, msisdns, estimates_ugx, _ = zip(*people, strict=True) if people else ((),) * 4
-        cost_ugx = sum(estimates_ugx)
+        people = [person[:3] for person in everybody if not person[-1]]
+        cost_ugx = sum([estimated_ugx for _, _, estimated_ugx in people])
         if len(people) < len(everybody):
             self._connection.execute(
                 statements.LEAVE_OUT,
@@ -324,23 +323,12 @@ class Sender:
             )
         if not people:
             return None
-        return ClaimedCall(
-            attempt_id=0,
-            chunk=chunk.chunk,
-            name=call_name(self._campaign, chunk.chunk),
-            request=SendRequest(
-                message=chunk.text,
-                recipients=tuple([f"+{msisdn}" for msisdn in msisdns]),
-                category=Category(self._campaign.category),
-                sender_id=self._campaign.sender_id,
-            ),
-            rows=rows,
-            estimates_ugx=estimates_ugx,
+        return ClaimedCall.of(
+            self._campaign,
+            chunk,
+            people,
             expected_ugx=cost_ugx,
-            segments=chunk.segments,
-            canary=chunk.canary,
             label=chunk.label if len(people) == len(everybody) else None,
-            not_after_boot_s=0.0,
         )
 
     def _record_intent(self, call: ClaimedCall, limits: Limits, now_us: int) -> ClaimedCall:

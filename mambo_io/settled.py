@@ -22,11 +22,9 @@ from mambo_io.model import (
     Action,
     CallResult,
     CampaignState,
-    Category,
     ChunkState,
     ExceptionKind,
     Receipt,
-    SendRequest,
     Verdict,
 )
 from mambo_io.prepared import Prepared
@@ -154,22 +152,11 @@ def _unknown_call(connection: Connection, campaign: CampaignRow, attempt: int) -
         .where(recipients.c.campaign_id == campaign.id, recipients.c.chunk == row.chunk)
         .order_by(recipients.c.row)
     ).all()
-    call = ClaimedCall(
-        attempt_id=row.id,
-        chunk=row.chunk,
-        name=call_name(campaign, row.chunk),
-        request=SendRequest(
-            row.text, tuple(f"+{person.msisdn}" for person in people), Category(campaign.category), campaign.sender_id
-        ),
-        rows=tuple(person.row for person in people),
-        estimates_ugx=tuple(person.estimated_ugx for person in people),
-        expected_ugx=row.expected_ugx,
-        segments=row.segments,
-        canary=row.canary,
-        label=row.label,
-        not_after_boot_s=0.0,
+    found = [(person.row, person.msisdn, person.estimated_ugx) for person in people]
+    return (
+        ClaimedCall.of(campaign, row, found, attempt_id=row.id, expected_ugx=row.expected_ugx, label=row.label),
+        row,
     )
-    return call, row
 
 
 def _record(

@@ -24,15 +24,13 @@ from sqlalchemy import and_, or_, select
 from mambo_io import statements
 from mambo_io.call_ends import CallEnd, ClaimedCall, record_end
 from mambo_io.errors import StoreError
-from mambo_io.ledger import CampaignRow, call_name
+from mambo_io.ledger import CampaignRow
 from mambo_io.model import (
     Action,
     Blame,
     CallResult,
-    Category,
     ChunkState,
     Receipt,
-    SendRequest,
     UnsupportedContact,
     Verdict,
 )
@@ -190,7 +188,10 @@ def record_kept(sql: Prepared, campaign: CampaignRow, kept: KeptReplies, now: da
     ).all()
     recorded = 0
     for row in open_calls:
-        call = _call_of(sql, campaign, row)
+        people = [person[:3] for person in sql.tuples(statements.PEOPLE, the_chunk=row.chunk)]
+        call = ClaimedCall.of(
+            campaign, row, people, attempt_id=row.attempt_id, expected_ugx=row.attempt_ugx, label=row.label
+        )
         if (end := kept.ends.get(row.attempt_id)) is not None:
             record_end(sql, campaign, CallEnd(call, end.result, end.ended_at, end.agrees))
         elif kept.complete:
@@ -201,29 +202,6 @@ def record_kept(sql: Prepared, campaign: CampaignRow, kept: KeptReplies, now: da
             continue
         recorded += 1
     return recorded
-
-
-def _call_of(sql: Prepared, campaign: CampaignRow, row: Any) -> ClaimedCall:
-    """The call as it was claimed: nobody leaves a chunk while its call is open."""
-    rows, msisdns, estimates_ugx, _ = zip(*sql.tuples(statements.PEOPLE, the_chunk=row.chunk), strict=True)
-    return ClaimedCall(
-        attempt_id=row.attempt_id,
-        chunk=row.chunk,
-        name=call_name(campaign, row.chunk),
-        request=SendRequest(
-            message=row.text,
-            recipients=tuple(f"+{msisdn}" for msisdn in msisdns),
-            category=Category(campaign.category),
-            sender_id=campaign.sender_id,
-        ),
-        rows=rows,
-        estimates_ugx=estimates_ugx,
-        expected_ugx=row.attempt_ugx,
-        segments=row.segments,
-        canary=row.canary,
-        label=row.label,
-        not_after_boot_s=0.0,
-    )
 
 
 def _read(path: Path, run: str) -> KeptReplies:
