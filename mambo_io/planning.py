@@ -7,7 +7,7 @@ plan `planned`. What a broken plan left is deleted at the next start. The campai
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -26,9 +26,11 @@ ROWS_A_COMMIT = 50_000
 class Plan:
     """A prepared campaign edition.
 
-    `recipients`: row, phone_raw, e164, network_guess, reject_reason, message, encoding, segments, estimated_ugx,
-    chunk, and the `kept_columns`. `chunks`: as `pipelines.chunking.ChunkPlan` describes them. `suppressed`: numbers
-    (Int64 `msisdn`, `source`) that may not be messaged by this campaign, asked again before each call.
+    `rows` to `estimated_ugx` are totals over the recipients: all of them, then those to be sent. `recipients`, piece
+    by piece: row, phone_raw, e164, network_guess, reject_reason, message, encoding, segments, estimated_ugx, chunk,
+    and the `kept_columns`. `chunks`: chunk, label, canary, text, text_key, encoding, segments, recipients_count,
+    expected_ugx. `suppressed`: numbers (Int64 `msisdn`, `source`) that may not be messaged by this campaign, asked
+    again before each call.
     """
 
     name: str
@@ -46,7 +48,11 @@ class Plan:
     kept_columns: tuple[str, ...]
     versions: dict[str, str]
     canary_calls: int
-    recipients: pl.DataFrame
+    rows: int
+    sendable: int
+    segments: int
+    estimated_ugx: int
+    recipients: Iterable[pl.DataFrame]
     chunks: pl.DataFrame
     suppressed: pl.DataFrame
 
@@ -54,7 +60,6 @@ class Plan:
 def write_plan(connection: Connection, plan: Plan, *, who: str) -> CampaignRow:
     """Write `plan`, in the place of an earlier one of the same edition that never made a call."""
     _delete_unstarted(connection, plan.name, plan.edition)
-    sendable = plan.recipients.filter(pl.col("reject_reason").is_null())
     now_us = to_us(datetime.now(UTC))
     with connection.begin():
         campaign_id: int = connection.execute(
@@ -77,16 +82,17 @@ def write_plan(connection: Connection, plan: Plan, *, who: str) -> CampaignRow:
                 "settings": json.dumps(plan.settings, sort_keys=True),
                 "kept_columns": json.dumps(plan.kept_columns),
                 "versions": json.dumps(plan.versions, sort_keys=True),
-                "rows": plan.recipients.height,
-                "sendable": sendable.height,
+                "rows": plan.rows,
+                "sendable": plan.sendable,
                 "calls": plan.chunks.height,
-                "segments": int(sendable["segments"].sum()),
-                "estimated_ugx": int(sendable["estimated_ugx"].sum()),
+                "segments": plan.segments,
+                "estimated_ugx": plan.estimated_ugx,
                 "planned_at_us": now_us,
             },
         ).scalar_one()
     _insert_in_batches(connection, chunks, _chunk_rows(plan, campaign_id))
-    _insert_in_batches(connection, recipients, _recipient_rows(plan, campaign_id))
+    for piece in plan.recipients:
+        _insert_in_batches(connection, recipients, _recipient_rows(piece, plan.kept_columns, campaign_id))
     write_suppressions(connection, campaign_id, plan.suppressed)
     with connection.begin():
         connection.execute(update(campaigns).where(campaigns.c.id == campaign_id).values(state=CampaignState.PLANNED))
@@ -98,7 +104,7 @@ def write_plan(connection: Connection, plan: Plan, *, who: str) -> CampaignRow:
                 "at_us": now_us,
                 "kind": "planned",
                 "who": who,
-                "detail": f"{sendable.height} recipients, {plan.chunks.height} calls",
+                "detail": f"{plan.sendable} recipients, {plan.chunks.height} calls",
             },
         )
         return campaign_row(connection.execute(select(campaigns).where(campaigns.c.id == campaign_id)).one())
@@ -135,10 +141,10 @@ def _chunk_rows(plan: Plan, campaign_id: int) -> pl.DataFrame:
     )
 
 
-def _recipient_rows(plan: Plan, campaign_id: int) -> pl.DataFrame:
+def _recipient_rows(piece: pl.DataFrame, kept_columns: tuple[str, ...], campaign_id: int) -> pl.DataFrame:
     is_sendable = pl.col("reject_reason").is_null()
-    kept = pl.struct(plan.kept_columns).struct.json_encode() if plan.kept_columns else pl.lit(None, pl.String)
-    return plan.recipients.select(
+    kept = pl.struct(kept_columns).struct.json_encode() if kept_columns else pl.lit(None, pl.String)
+    return piece.select(
         pl.lit(campaign_id, pl.Int64).alias("campaign_id"),
         "row",
         "phone_raw",

@@ -20,13 +20,14 @@ class ChunkPlan:
     """`frame` is the input with `chunk` (Int64, 1 …; null for a rejected row).
 
     `chunks`: one row per call in the order of sending: chunk, label (which of the sizes; null for an odd one), canary,
-    text, text_key (Int64), encoding, segments, recipients_count, expected_ugx. `canary_calls`: how many counted
-    receipts must agree with the estimate before the rest is sent.
+    text, encoding, segments, recipients_count, expected_ugx. `canary_calls`: how many counted receipts must agree with
+    the estimate before the rest is sent. `texts`: how many different ones.
     """
 
     frame: pl.DataFrame
     chunks: pl.DataFrame
     canary_calls: int
+    texts: int
 
 
 def labelled_sizes(chunk_size: int, concurrency: int) -> list[int]:
@@ -51,46 +52,58 @@ def text_key(text: str) -> int:
 def chunk_recipients(frame: pl.DataFrame, *, chunk_size: int, canary_size: int, concurrency: int) -> ChunkPlan:
     """Put every sendable row into exactly one chunk; the largest text group first, and the canaries before all.
 
-    In: `row`, `reject_reason`, `message`, `encoding`, `segments`, `estimated_ugx`. Within a text group the rows keep
-    their order.
+    In: `reject_reason`, `text` (whatever is the same for the same text), `encoding`, `segments`, `estimated_ugx`.
+    Within a text group the rows keep their order.
 
     The rest is sent only when the receipts of as many canaries agree with the estimate as hold `canary_size` people:
     with one text that is one call, with a text for each person as many calls, so that several texts are tried. A call
     in which nobody was counted says nothing, so there are more canaries than have to agree.
     """
-    sendable = frame.filter(pl.col("reject_reason").is_null()).select(
-        "row", "message", "encoding", "segments", "estimated_ugx"
-    )
+    is_open = frame["reject_reason"].is_null()
+    sendable = frame.filter(is_open).select("text", "encoding", "segments", "estimated_ugx")
     sizes = labelled_sizes(chunk_size, concurrency)
     canary = min(canary_size, chunk_size)
-    groups = sendable.group_by("message", maintain_order=True).agg(pl.len().cast(pl.Int64).alias("people"))
+    groups = sendable.group_by("text", maintain_order=True).agg(pl.len().cast(pl.Int64).alias("people"))
     groups = groups.sort("people", descending=True, maintain_order=True)
     canary_calls = _calls_to_reach(canary_size, groups["people"].head(canary_size).to_list(), canary)
     groups = _with_calls(groups, sizes, canary, canary_calls + CANARY_TRIES - 1)
 
     places = (
-        sendable.join(groups, on="message", how="left", maintain_order="left")
-        .with_columns(position=pl.int_range(pl.len()).over("before"))
+        _in_groups(sendable, groups)
         .with_columns(_call_of_group(sizes, canary).alias("call"))
         .with_columns(chunk=pl.col("before") + pl.col("call") + 1)
     )
     chunks = (
         places.group_by("chunk")
         .agg(
-            pl.col("call", "canaries", "message", "text_key", "encoding", "segments").first(),
+            pl.col("call", "canaries", "text", "encoding", "segments").first(),
             pl.len().cast(pl.Int64).alias("recipients_count"),
             pl.col("estimated_ugx").sum().alias("expected_ugx"),
         )
         .sort("chunk")
         .with_columns(_label(sizes), canary=pl.col("call") < pl.col("canaries"))
-        .rename({"message": "text"})
-        .select(
-            "chunk", "label", "canary", "text", "text_key", "encoding", "segments", "recipients_count", "expected_ugx"
-        )
+        .select("chunk", "label", "canary", "text", "encoding", "segments", "recipients_count", "expected_ugx")
     )
-    placed = frame.join(places.select("row", "chunk"), on="row", how="left", maintain_order="left")
+    if sendable.is_empty():
+        placed = frame.with_columns(chunk=pl.lit(None, pl.Int64))
+    else:
+        place = (pl.lit(is_open).cum_sum().cast(pl.Int64) - 1).clip(0)
+        placed = frame.with_columns(chunk=pl.when(is_open).then(pl.lit(places["chunk"]).gather(place)))
     assert placed["chunk"].count() == sendable.height == chunks["recipients_count"].sum(), "not one chunk for each row"
-    return ChunkPlan(placed, chunks, canary_calls)
+    return ChunkPlan(placed, chunks, canary_calls, groups.height)
+
+
+def _in_groups(sendable: pl.DataFrame, groups: pl.DataFrame) -> pl.DataFrame:
+    """Add to each row what `_with_calls` says of its text, and its position among those who get the same."""
+    if groups.height == 1:
+        of_all = groups.drop("text").row(0, named=True)
+        return sendable.with_columns(
+            *(pl.lit(value, pl.Int64).alias(name) for name, value in of_all.items()),
+            position=pl.int_range(pl.len(), dtype=pl.Int64),
+        )
+    return sendable.join(groups, on="text", how="left", maintain_order="left").with_columns(
+        position=pl.int_range(pl.len(), dtype=pl.Int64).over("before")
+    )
 
 
 def _calls_to_reach(people: int, groups: list[int], size: int) -> int:
@@ -103,7 +116,7 @@ def _calls_to_reach(people: int, groups: list[int], size: int) -> int:
 
 
 def _with_calls(groups: pl.DataFrame, sizes: list[int], canary: int, most_canaries: int) -> pl.DataFrame:
-    """Add to each text: text_key, canaries (how many of its calls are), before (calls of the texts before it).
+    """Add to each text: canaries (how many of its calls are), before (calls of the texts before it).
 
     Canaries are the first calls of all: a text has some only if those before it have nothing else.
     """
@@ -112,7 +125,6 @@ def _with_calls(groups: pl.DataFrame, sizes: list[int], canary: int, most_canari
     calls = pl.col("canaries") + pl.when(rest > 0).then(_call_of_cycle(rest - 1, sizes) + 1).otherwise(0)
     return (
         groups.with_columns(
-            pl.col("message").map_elements(text_key, return_dtype=pl.Int64).alias("text_key"),
             ((people + canary - 1) // canary).alias("as_canaries"),
         )
         .with_columns(
@@ -120,7 +132,7 @@ def _with_calls(groups: pl.DataFrame, sizes: list[int], canary: int, most_canari
         )
         .with_columns(calls.alias("calls"))
         .with_columns((pl.col("calls").cum_sum() - pl.col("calls")).alias("before"))
-        .select("message", "text_key", "canaries", "before")
+        .select("text", "canaries", "before")
     )
 
 

@@ -16,6 +16,7 @@ from pipelines.messages import measure_messages
 from pipelines.numbers import likely_unsupported, rounding_suspicion
 from pipelines.prepare import Prepared
 from pipelines.segments import Encoding, forcing_characters, smart_encode
+from pipelines.texts import Texts
 
 # How long a call is taken to last, for the estimate of the whole; measured times differ by network and server.
 ASSUMED_CALL_S = 0.5
@@ -64,12 +65,11 @@ class Estimate:
     notes: tuple[str, ...]  # how the file was read
     warnings: tuple[str, ...]
     obstacles: tuple[str, ...]  # `send` refuses while one of these stands
-    plan_digest: str
 
 
 def make_estimate(prepared: Prepared, *, account: str, ledger: Ledger | None) -> Estimate:
     """Sum up `prepared`; `ledger` gives the last known balance of `account`."""
-    campaign, frame = prepared.campaign, prepared.frame
+    campaign, frame = prepared.campaign, prepared.people
     sendable = frame.filter(pl.col("reject_reason").is_null())
     calls = prepared.chunks.chunks
     cost = int(calls["expected_ugx"].sum())
@@ -88,10 +88,10 @@ def make_estimate(prepared: Prepared, *, account: str, ledger: Ledger | None) ->
         rows=frame.height,
         sendable=sendable.height,
         rejected=_counts(frame.filter(pl.col("reject_reason").is_not_null()), "reject_reason"),
-        networks=_counts(sendable.with_columns(pl.col("network_guess").fill_null("unknown")), "network_guess"),
+        networks=_counts(sendable, "network_guess"),
         segments=int(sendable["segments"].sum()),
         ucs2_recipients=sendable.filter(pl.col("encoding") == Encoding.UCS_2).height,
-        texts=calls["text_key"].n_unique(),
+        texts=prepared.chunks.texts,
         calls=calls.height,
         estimated_ugx=cost,
         max_cost_ugx=campaign.sending.max_cost_ugx,
@@ -102,11 +102,10 @@ def make_estimate(prepared: Prepared, *, account: str, ledger: Ledger | None) ->
         ends_in_window=window is None or ends_at.date() == starts_at.date(),
         balance_ugx=balance[0] if balance else None,
         balance_at=balance[1].astimezone(KAMPALA) if balance else None,
-        samples=tuple(_samples(sendable)),
+        samples=tuple(_samples(sendable, prepared.priced.texts)),
         notes=(*prepared.loaded.dataset.notes, *prepared.priced.notes),
         warnings=(*_begun(prepared, ledger), *_warnings(prepared, sendable, cost, balance)),
         obstacles=tuple(_obstacles(prepared, sendable.height, cost)),
-        plan_digest=prepared.plan_digest,
     )
 
 
@@ -116,11 +115,11 @@ def _duration_s(calls: int, calls_per_second: float, concurrency: int) -> float:
 
 
 def _counts(frame: pl.DataFrame, column: str) -> dict[str, int]:
-    counted = frame.group_by(column).len().sort("len", column, descending=[True, False])
-    return dict(counted.iter_rows())
+    counted = frame.group_by(column).len().with_columns(pl.col(column).cast(pl.String).fill_null("unknown"))
+    return dict(counted.sort("len", column, descending=[True, False]).iter_rows())
 
 
-def _samples(sendable: pl.DataFrame) -> Iterator[Sample]:
+def _samples(sendable: pl.DataFrame, texts: Texts) -> Iterator[Sample]:
     if sendable.is_empty():
         return
     rows = {
@@ -128,10 +127,16 @@ def _samples(sendable: pl.DataFrame) -> Iterator[Sample]:
         "longest": sendable["units"].arg_max() or 0,
         "dearest": sendable["estimated_ugx"].arg_max() or 0,
     }
-    for which, index in rows.items():
-        found = sendable.row(index, named=True)
+    found = {which: sendable.row(index, named=True) for which, index in rows.items()}
+    written = dict(texts.of(pl.Series([person["row"] for person in found.values()]).unique()).iter_rows())
+    for which, person in found.items():
         yield Sample(
-            which, found["row"], found["message"], found["encoding"], found["segments"], found["estimated_ugx"]
+            which,
+            person["row"],
+            written[person["row"]],
+            person["encoding"],
+            person["segments"],
+            person["estimated_ugx"],
         )
 
 
@@ -160,7 +165,7 @@ def _warnings(
     campaign = prepared.campaign
     if not sendable.height:
         yield "Nobody would be messaged: every row is rejected."
-    if (rounded := rounding_suspicion(prepared.frame)) is not None:
+    if (rounded := rounding_suspicion(prepared.people)) is not None:
         yield (
             f"{rounded:,} numbers end in 000, far more than chance allows: the column was probably rounded by a "
             "spreadsheet before it was saved. Check it against its source."
@@ -181,10 +186,11 @@ def _encoding_warnings(prepared: Prepared, sendable: pl.DataFrame) -> Iterator[s
     costly = sendable.filter(pl.col("encoding") == Encoding.UCS_2)
     if costly.is_empty():
         return
-    texts = costly.group_by("message", maintain_order=True).agg(
-        pl.len().alias("people"), pl.col("segments").first(), pl.col("estimated_ugx").sum()
+    groups = costly.group_by("text", maintain_order=True).agg(
+        pl.col("row", "segments").first(), pl.col("estimated_ugx").sum()
     )
-    looked_at = texts.head(_TEXTS_LOOKED_AT)
+    looked_at = groups.head(_TEXTS_LOOKED_AT)
+    looked_at = looked_at.join(prepared.priced.texts.of(looked_at["row"]), on="row", maintain_order="left")
     characters = {found.character: found for text in looked_at["message"] for found in forcing_characters(text)}
     named = ", ".join(
         f"{found.character!r} ({found.name.lower()})"
@@ -199,7 +205,7 @@ def _encoding_warnings(prepared: Prepared, sendable: pl.DataFrame) -> Iterator[s
     after = measure_messages(plain.drop("segments"))["segments"]
     price = looked_at["estimated_ugx"] // looked_at["segments"]  # of one segment for all who get the text
     saving = int(((looked_at["segments"] - after) * price).sum())
-    if saving and texts.height == looked_at.height:
+    if saving and groups.height == looked_at.height:
         yield f"Plain quotes, dashes and dots would save UGX {saving:,}: set smart_encoding = true."
 
 

@@ -102,25 +102,33 @@ def load_recipients(campaign: Campaign) -> Loaded:
 
 
 @_step("normalize-numbers")
-def normalize_numbers(campaign: Campaign, frame: pl.DataFrame) -> pl.DataFrame:
-    return steps.normalize(campaign, frame)
+def normalize_numbers(campaign: Campaign, loaded: Loaded) -> pl.DataFrame:
+    return steps.normalize(campaign, loaded)
 
 
 @_step("validate-recipients")
-def validate_recipients(frame: pl.DataFrame) -> pl.DataFrame:
-    return steps.validate(frame)
+def validate_recipients(people: pl.DataFrame) -> pl.DataFrame:
+    return steps.validate(people)
 
 
 @_step("estimate-cost")
 def estimate_cost(
-    campaign: Campaign, frame: pl.DataFrame, edition: str, account: str, ledger: Ledger | None, allow_repeat: bool
+    campaign: Campaign,
+    loaded: Loaded,
+    people: pl.DataFrame,
+    edition: str,
+    account: str,
+    ledger: Ledger | None,
+    allow_repeat: bool,
 ) -> Priced:
-    return steps.estimate(campaign, frame, edition=edition, account=account, ledger=ledger, allow_repeat=allow_repeat)
+    return steps.estimate(
+        campaign, loaded, people, edition=edition, account=account, ledger=ledger, allow_repeat=allow_repeat
+    )
 
 
 @_step("chunk-recipients")
 def chunk_recipients(campaign: Campaign, edition: str, loaded: Loaded, priced: Priced) -> Prepared:
-    return Prepared(campaign, edition, loaded, priced, steps.chunk(campaign, priced.frame))
+    return Prepared(campaign, edition, loaded, priced, steps.chunk(campaign, priced.people))
 
 
 @_step("send-chunks")
@@ -206,8 +214,8 @@ def send_campaign(
     begun = begun_edition(ledger, spec, edition, settings)
     if begun is None:
         loaded = load_recipients(spec)
-        frame = validate_recipients(normalize_numbers(spec, loaded.frame))
-        priced = estimate_cost(spec, frame, edition, settings.account, ledger, allow_repeat)
+        people = validate_recipients(normalize_numbers(spec, loaded))
+        priced = estimate_cost(spec, loaded, people, edition, settings.account, ledger, allow_repeat)
         prepared = chunk_recipients(spec, edition, loaded, priced)
         obstacles = make_estimate(prepared, account=settings.account, ledger=ledger).obstacles
         if obstacles:

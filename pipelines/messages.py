@@ -42,7 +42,7 @@ def render_messages(frame: FrameT, template: Template, *, smart_encoding: bool =
     text = text.str.strip_chars(BLANK)
     if smart_encoding:
         outside = pl.when(text.str.contains(_OUTSIDE)).then(text)
-        text = pl.coalesce(_each_distinct(outside, smart_encode, pl.String()), text)
+        text = pl.coalesce(each_distinct(outside, smart_encode, pl.String()), text)
     message = pl.col("message")
     rendered = _reject(
         frame.with_columns(message=text),
@@ -91,7 +91,7 @@ def _segments(text: pl.Expr, single: pl.Expr, part: pl.Expr) -> pl.Expr:
     least = (units + part - 1) // part
     most = (units + part - 2) // (part - 1)
     undecided = (units > single) & (least != most) & (units > text.str.len_chars())
-    scanned = _each_distinct(pl.when(undecided).then(text), lambda value: measure(value).segments, pl.Int64())
+    scanned = each_distinct(pl.when(undecided).then(text), lambda value: measure(value).segments, pl.Int64())
     return pl.when(units == 0).then(0).when(units <= single).then(1).when(undecided).then(scanned).otherwise(least)
 
 
@@ -107,7 +107,7 @@ def _reject(frame: FrameT, reason: pl.Expr) -> FrameT:
     return frame.with_columns(reject_reason=pl.coalesce("reject_reason", reason) if stands else reason)
 
 
-def _each_distinct(expr: pl.Expr, function: Callable[[str], object], dtype: pl.DataType) -> pl.Expr:
+def each_distinct(expr: pl.Expr, function: Callable[[str], object], dtype: pl.DataType) -> pl.Expr:
     """`function` of every text, called once for each distinct one of a batch; null stays null."""
 
     def of_batch(texts: pl.Series) -> pl.Series:

@@ -106,6 +106,11 @@ def _with_signs(pattern: str) -> re.Pattern[str]:
     return re.compile(_PART.sub(with_signs, pattern))
 
 
+def known_networks() -> set[str]:
+    """Every network that `phonenumbers` knows in Uganda."""
+    return {CARRIER_DATA[key]["en"] for key in _carrier_prefixes()}
+
+
 @cache
 def _carrier_prefixes() -> tuple[str, ...]:
     return tuple(key for key in CARRIER_DATA if key.startswith(str(CALLING_CODE)))

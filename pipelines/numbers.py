@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from difflib import get_close_matches
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ import polars as pl
 
 from mambo_io.errors import InputError
 from pipelines.frames import Reason
-from pipelines.number_prefixes import NATIONAL_DIGITS, NUMBERS_PER_PREFIX, prefix_verdicts
+from pipelines.number_prefixes import NATIONAL_DIGITS, NUMBERS_PER_PREFIX, known_networks, prefix_verdicts
 from pipelines.number_rules import CALLING_CODE, Several, judge_number
 
 FrameT = TypeVar("FrameT", pl.DataFrame, pl.LazyFrame)
@@ -59,6 +59,12 @@ def normalize_numbers(frame: FrameT, *, column: str = "phone", several: Several 
         )
         .drop(name)
     )
+
+
+@cache
+def networks() -> pl.Enum:
+    """Every network that a number may be taken for."""
+    return pl.Enum(sorted(known_networks()))
 
 
 def likely_unsupported(network_guess: str = "network_guess") -> pl.Expr:
@@ -142,7 +148,7 @@ def _judge_one_by_one(texts: pl.Series, several: Several) -> pl.DataFrame:
 _PHONE_HEADER = re.compile(
     r"(?:phone|telephone|tel|mobile|mob|cell|msisdn|contact|number|whatsapp|essimu)+s?(?:no|nos|num|number|numbers)?"
 )
-_SAMPLE_ROWS = 1_000
+PHONE_SAMPLE_ROWS = 1_000
 
 
 def find_phone_column(frame: pl.DataFrame, file: Path) -> str:
@@ -153,7 +159,7 @@ def find_phone_column(frame: pl.DataFrame, file: Path) -> str:
     than one.
     """
     by_name = [name for name in frame.columns if _PHONE_HEADER.fullmatch(re.sub(r"[\W_]", "", name.lower()))]
-    found = [name for name in by_name if _holds_numbers(frame.select(name).head(_SAMPLE_ROWS))]
+    found = [name for name in by_name if _holds_numbers(frame.select(name).head(PHONE_SAMPLE_ROWS))]
     match found:
         case [column]:
             return column
@@ -181,14 +187,14 @@ def _holds_numbers(column: pl.DataFrame) -> bool:
 
 
 def rounding_suspicion(frame: pl.DataFrame) -> int | None:
-    """How many rows have an `e164` that ends in 000, if so many that a spreadsheet must have rounded the column.
+    """How many rows have a `msisdn` that ends in 000, if so many that a spreadsheet must have rounded the column.
 
     One number in a thousand ends so by chance. Leaving room for numbers chosen to be remembered, suspicion starts where
     a share of one in 200 would bring as many with a probability below one in a million: 3 of 3 numbers, 4 of 10, 8 of
     100, 21 of 1,000. Each number counts once (rounding makes people share one); the answer counts rows.
     """
-    ends_in_000 = pl.col("e164").str.ends_with("000")
-    distinct = frame.select(pl.col("e164").drop_nulls().unique())
+    ends_in_000 = pl.col("msisdn") % 1_000 == 0
+    distinct = frame.select(pl.col("msisdn").drop_nulls().unique())
     suspects = distinct.select(ends_in_000.sum()).item()
     if _binomial_tail(suspects, distinct.height, share=1 / 200) > 1e-6:
         return None

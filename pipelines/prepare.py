@@ -1,24 +1,26 @@
 """From the campaign file to a plan: load, normalise, validate, price, chunk. Nothing is written, nothing is sent.
 
-Each step takes the frame and gives it back with more columns and the same rows::
+The list itself is read where it lies, as often as a step needs some of its columns; of each person the steps hand on
+only what was found out, some thirty bytes::
 
-    load_recipients   row, reject_reason, phone_raw, <merge fields>, <kept columns>
-    normalize         + e164, network_guess
+    load_recipients   the list: row, reject_reason, phone_raw, <merge fields>, <kept columns>
+    normalize         the people: row, msisdn, network_guess, reject_reason
     validate          (the rules of pipelines.schemas)
-    estimate          + message, encoding, units, segments, estimated_ugx; duplicates, opt-outs, repeats
+    estimate          + text, encoding, units, segments, estimated_ugx; duplicates, opt-outs, repeats
     chunk             + chunk, and the table of calls
 
-No step joins a helper column to the frame: the file's own columns keep their names, and one may be named like it.
+Both have the same rows in the same order, so a row of one is the row of the other.
 """
 
 from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,17 +31,16 @@ from mambo_io.datasets.header import RESERVED
 from mambo_io.errors import InputError
 from mambo_io.ledger import Ledger
 from mambo_io.masking import mask_text
-from mambo_io.planning import Plan
+from mambo_io.planning import ROWS_A_COMMIT, Plan
 from pipelines import __version__
 from pipelines.campaign import Campaign
-from pipelines.chunking import ChunkPlan, chunk_recipients, text_key
+from pipelines.chunking import ChunkPlan, chunk_recipients
 from pipelines.frames import Reason
-from pipelines.messages import measure_messages, render_messages
-from pipelines.number_prefixes import prefix_verdicts
-from pipelines.numbers import find_phone_column, normalize_numbers
+from pipelines.numbers import PHONE_SAMPLE_ROWS, find_phone_column, networks, normalize_numbers
 from pipelines.pricing import price_messages
-from pipelines.schemas import NORMALIZED, RAW, check_frame, priced, reject_failures
+from pipelines.schemas import NORMALIZED, RAW, REASONS, check_frame, priced, reject_failures
 from pipelines.templates import Template
+from pipelines.texts import Texts
 
 _NAMED = 10  # columns or rows that a message lists
 _DIGEST_BYTES = 16
@@ -48,9 +49,9 @@ _DIGESTED_AT_ONCE = 100_000  # pairs, so that millions of them need no list of P
 
 @dataclass(frozen=True)
 class Loaded:
-    """The recipients file as it was read. `obstacles` are reasons not to send before a person has decided."""
+    """The recipients file. `obstacles` are reasons not to send before a person has decided."""
 
-    frame: pl.DataFrame
+    source: pl.LazyFrame  # row Int64, and String: reject_reason, phone_raw, the merge fields and kept columns
     dataset: Dataset
     phone_column: str
     source_digest: str  # of the file's bytes
@@ -59,10 +60,11 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Priced:
-    """The frame with every text, price and reason; `content_digest` names who would be sent which text."""
+    """The people with price and reason. `content` are the rows whose numbers and texts make the edition what it is."""
 
-    frame: pl.DataFrame
-    content_digest: str
+    people: pl.DataFrame
+    texts: Texts
+    content: pl.Series  # Boolean: sendable before opt-outs and repeats
     suppressed: pl.DataFrame  # msisdn (Int64), source (String)
     allow_repeat: bool
     notes: tuple[str, ...]
@@ -79,32 +81,62 @@ class Prepared:
     chunks: ChunkPlan
 
     @property
-    def frame(self) -> pl.DataFrame:
+    def people(self) -> pl.DataFrame:
+        """row, msisdn (Int64), network_guess, reject_reason (Enum), text (UInt64), encoding, units, segments,
+        estimated_ugx, chunk (Int64); nulls for a rejected row, but for what was known when it was turned away."""
         return self.chunks.frame
 
-    @property
+    @cached_property
+    def frame(self) -> pl.DataFrame:
+        """The whole table, for lists that are looked at: the columns of the list, e164, and of `people`, message."""
+        return pl.concat(self.tables())
+
+    def tables(self, *, only_rejected: bool = False) -> Iterator[pl.DataFrame]:
+        """The whole table piece by piece, in the order of the rows; enumerations are written out as String."""
+        start = 0
+        for piece in self.loaded.source.collect_batches(chunk_size=ROWS_A_COMMIT, maintain_order=True):
+            people = self.people.slice(start, piece.height)
+            start += piece.height
+            assert people["row"].equals(piece["row"]), "the list has other rows than when it was read first"
+            if only_rejected:
+                kept = people["reject_reason"].is_not_null()
+                piece, people = piece.filter(kept), people.filter(kept)
+            yield _whole(piece, people, self.priced.texts)
+
+    @cached_property
+    def content_digest(self) -> str:
+        """Names who would be sent which text before opt-outs and repeats, by which sender in which category."""
+        campaign, people = self.campaign, self.people.filter(self.priced.content)
+        keys = self._keys().filter(self.priced.content)
+        pairs = pl.DataFrame([people["msisdn"], keys.alias("text_key")])
+        return _digest(f"{campaign.category}\n{campaign.sender_id}\n{_pairs_digest(pairs)}".encode())
+
+    @cached_property
     def plan_digest(self) -> str:
         """Names exactly what would be sent and for how much: what a person approves is what is sent."""
-        calls = self.chunks.chunks
-        sendable = self.frame.select(_msisdn(), "chunk").drop_nulls()
+        calls, sendable = self.chunks.chunks, self.people["chunk"].is_not_null()
+        pairs = pl.DataFrame([self.people["msisdn"], self._keys().alias("text_key")]).filter(sendable)
         facts = [
             self.campaign.name,
             self.edition,
-            self.priced.content_digest,
-            _pairs_digest(sendable.join(calls.select("chunk", "text_key"), on="chunk")),
+            self.content_digest,
+            _pairs_digest(pairs),
             calls.height,
             int(calls["expected_ugx"].sum()),
         ]
         return _digest("\n".join(map(str, facts)).encode())
 
     def plan(self, *, account: str, host: str) -> Plan:
-        campaign = self.campaign
+        """Raises `InputError` when a file that is read again and again is not the one any more that was read first."""
+        campaign, people = self.campaign, self.people
+        if self.loaded.dataset.scanned and file_digest(campaign.recipients_path) != self.loaded.source_digest:
+            raise InputError("was changed while it was read", file=campaign.recipients_path, fix="Send again.")
         return Plan(
             name=campaign.name,
             edition=self.edition,
             account=account,
             host=host,
-            content_digest=self.priced.content_digest,
+            content_digest=self.content_digest,
             plan_digest=self.plan_digest,
             source=str(campaign.recipients.path),
             source_digest=self.loaded.source_digest,
@@ -115,10 +147,44 @@ class Prepared:
             kept_columns=tuple(dict.fromkeys(campaign.recipients.keep)),
             versions={"mambo-pipelines": __version__} | {name: version(name) for name in ("phonenumbers", "polars")},
             canary_calls=self.chunks.canary_calls,
-            recipients=self.frame,
-            chunks=self.chunks.chunks,
+            rows=people.height,
+            sendable=people["chunk"].count(),
+            segments=int(people.filter(pl.col("chunk").is_not_null())["segments"].sum()),
+            estimated_ugx=int(people["estimated_ugx"].sum()),
+            recipients=self.tables(),
+            chunks=self._chunks_with_texts(),
             suppressed=self.priced.suppressed,
         )
+
+    def _keys(self) -> pl.Series:
+        keys = self.priced.texts.keys
+        return keys.new_from_index(0, self.people.height) if self.priced.texts.is_one else keys
+
+    def _chunks_with_texts(self) -> pl.DataFrame:
+        """The calls with their text and its key. Everybody in a call is sent the text of the first of them."""
+        keyed = self.people.select("row", "chunk").with_columns(self._keys().alias("text_key")).drop_nulls("chunk")
+        first = keyed.group_by("chunk").agg(
+            pl.col("row", "text_key").first(), pl.col("text_key").n_unique().alias("texts")
+        )
+        assert first.select((pl.col("texts") == 1).all()).item(), "two texts in one call"
+        texts = self.priced.texts.of(first["row"])
+        return self.chunks.chunks.drop("text").join(first.join(texts, on="row"), on="chunk", maintain_order="left").rename(
+            {"message": "text"}
+        )
+
+
+def _whole(piece: pl.DataFrame, people: pl.DataFrame, texts: Texts) -> pl.DataFrame:
+    """Of the same rows: what the list says and what was found out."""
+    written = texts.of(people["row"]) if texts.is_one else texts.over(piece)
+    has_text = people["segments"].is_not_null()
+    return piece.with_columns(
+        pl.concat_str(pl.lit("+"), people["msisdn"].cast(pl.String)).alias("e164"),
+        people["network_guess"].cast(pl.String),
+        people["reject_reason"].cast(pl.String),
+        pl.when(has_text).then(written["message"]).alias("message"),
+        people["encoding"].cast(pl.String),
+        *people.select("units", "segments", "estimated_ugx", "chunk"),
+    )
 
 
 def prepare(
@@ -134,24 +200,25 @@ def prepare(
     on_step("reading the recipients")
     loaded = load_recipients(campaign)
     on_step("reading the numbers")
-    frame = normalize(campaign, loaded.frame)
-    frame = validate(frame)
+    people = validate(normalize(campaign, loaded))
     on_step("writing and pricing the messages")
-    done = estimate(campaign, frame, edition=edition, account=account, ledger=ledger, allow_repeat=allow_repeat)
+    done = estimate(
+        campaign, loaded, people, edition=edition, account=account, ledger=ledger, allow_repeat=allow_repeat
+    )
     on_step("grouping the calls")
-    return Prepared(campaign, edition, loaded, done, chunk(campaign, done.frame))
+    return Prepared(campaign, edition, loaded, done, chunk(campaign, done.people))
 
 
 def load_recipients(campaign: Campaign) -> Loaded:
-    """Read the recipients file. Raises `InputError` for a column that is not there before any row is read."""
+    """Open the recipients file. Raises `InputError` for a column that is not there before any row is read."""
     wanted, path = campaign.recipients, campaign.recipients_path
     template = _template(campaign)
     _check_columns(campaign, template, read_header(path, sheet=wanted.sheet, header_row=wanted.header_row))
     source_digest = file_digest(path)
     dataset = read_dataset(path, sheet=wanted.sheet, header_row=wanted.header_row, date_format=wanted.date_format)
-    phone = wanted.phone or find_phone_column(_as_in_file(dataset), path)
+    phone = wanted.phone or find_phone_column(_as_in_file(dataset.source.head(PHONE_SAMPLE_ROWS).collect()), path)
     columns = dict.fromkeys([*template.fields, *wanted.keep])
-    frame = dataset.frame.select("row", "reject_reason", pl.col(phone).alias("phone_raw"), *columns)
+    source = dataset.source.select("row", "reject_reason", pl.col(phone).alias("phone_raw"), *columns)
     obstacles = []
     hidden = len(dataset.hidden_rows)
     if hidden and wanted.hidden_rows is None:
@@ -159,58 +226,66 @@ def load_recipients(campaign: Campaign) -> Loaded:
         obstacles.append(f'{path.name}: {rows} hidden in it. Set [recipients] hidden_rows = "send" or "skip".')
     if wanted.hidden_rows == "send":
         is_hidden = pl.col("reject_reason") == Reason.HIDDEN_ROW
-        frame = frame.with_columns(pl.when(~is_hidden).then(pl.col("reject_reason")).alias("reject_reason"))
-    return Loaded(check_frame(frame, RAW), dataset, phone, source_digest, tuple(obstacles))
+        source = source.with_columns(pl.when(~is_hidden).then(pl.col("reject_reason")).alias("reject_reason"))
+    return Loaded(source, dataset, phone, source_digest, tuple(obstacles))
 
 
-def normalize(campaign: Campaign, frame: pl.DataFrame) -> pl.DataFrame:
-    return normalize_numbers(frame, column="phone_raw", several=campaign.recipients.several)
+def normalize(campaign: Campaign, loaded: Loaded) -> pl.DataFrame:
+    """Read the number of each row: row, msisdn, network_guess, reject_reason."""
+    judged = normalize_numbers(
+        loaded.source.select("row", "reject_reason", "phone_raw"),
+        column="phone_raw",
+        several=campaign.recipients.several,
+    )
+    people = judged.select(
+        "row", _msisdn(), pl.col("network_guess").cast(networks()), pl.col("reject_reason").cast(REASONS)
+    )
+    return check_frame(people.collect(engine="streaming"), RAW)
 
 
-def validate(frame: pl.DataFrame) -> pl.DataFrame:
-    return reject_failures(frame, NORMALIZED)
+def validate(people: pl.DataFrame) -> pl.DataFrame:
+    return reject_failures(people, NORMALIZED)
 
 
 def estimate(
     campaign: Campaign,
-    frame: pl.DataFrame,
+    loaded: Loaded,
+    people: pl.DataFrame,
     *,
     edition: str,
     account: str,
     ledger: Ledger | None,
     allow_repeat: bool = False,
 ) -> Priced:
-    """Write, measure and price each message; then turn away duplicates, opted-out numbers and repeats."""
+    """Measure and price each message; then turn away duplicates, opted-out numbers and repeats."""
     tariff = campaign.tariff
-    frame = render_messages(frame, _template(campaign), smart_encoding=campaign.smart_encoding)
-    frame = measure_messages(frame)
-    frame = price_messages(
-        frame,
+    texts = Texts(loaded.source, _template(campaign), campaign.smart_encoding)
+    people = _with_texts(people, texts)
+    people = price_messages(
+        people,
         ugx_per_segment=tariff.by_category.get(campaign.category, tariff.ugx_per_segment),
         by_network=tariff.by_network,
     )
-    frame = reject_failures(frame, priced(campaign.max_segments))
-    person = ["e164", "message"] if campaign.recipients.duplicates == "same_text" else ["e164"]
-    again = _open(frame).filter(~pl.struct(person).is_first_distinct())
-    frame = _reject(frame, pl.col("row").is_in(again["row"].implode()), Reason.DUPLICATE)
-    pairs = _pairs(frame)
-    content_digest = _digest(f"{campaign.category}\n{campaign.sender_id}\n{_pairs_digest(pairs)}".encode())
+    people = reject_failures(people, priced(campaign.max_segments))
+    person = ["msisdn", "text"] if campaign.recipients.duplicates == "same_text" else ["msisdn"]
+    people = _reject(people, _stands_earlier(people, person), Reason.DUPLICATE)
+    content = people["reject_reason"].is_null()
     suppressed, notes = read_suppressions(campaign)
-    frame = _reject(frame, _msisdn().is_in(suppressed["msisdn"].implode()), Reason.OPTED_OUT)
+    people = _reject(people, pl.col("msisdn").is_in(suppressed["msisdn"].implode()), Reason.OPTED_OUT)
     days = campaign.sending.repeat_guard_days
     if ledger is not None and days and not allow_repeat:
         since = datetime.now(UTC) - timedelta(days=days)
         sent = ledger.sent_pairs(account, since, other_than=(campaign.name, edition))
-        repeated = pairs.join(sent, on=["msisdn", "text_key"], how="semi")
-        frame = _reject(frame, pl.col("row").is_in(repeated["row"].implode()), Reason.ALREADY_SENT)
-    frame = frame.with_columns(pl.when(pl.col("reject_reason").is_null()).then("estimated_ugx").alias("estimated_ugx"))
-    return Priced(frame, content_digest, suppressed, allow_repeat, (*_tariff_notes(campaign), *notes))
+        people = _reject(people, _was_sent(people, texts, sent), Reason.ALREADY_SENT)
+    is_open = pl.col("reject_reason").is_null()
+    people = people.with_columns(pl.when(is_open).then("estimated_ugx").alias("estimated_ugx"))
+    return Priced(people, texts, content, suppressed, allow_repeat, (*_tariff_notes(campaign), *notes))
 
 
-def chunk(campaign: Campaign, frame: pl.DataFrame) -> ChunkPlan:
+def chunk(campaign: Campaign, people: pl.DataFrame) -> ChunkPlan:
     sending = campaign.sending
     return chunk_recipients(
-        frame, chunk_size=sending.chunk_size, canary_size=sending.canary_size, concurrency=sending.concurrency
+        people, chunk_size=sending.chunk_size, canary_size=sending.canary_size, concurrency=sending.concurrency
     )
 
 
@@ -222,7 +297,7 @@ def read_suppressions(campaign: Campaign) -> tuple[pl.DataFrame, list[str]]:
     found, notes = [pl.DataFrame(schema={"msisdn": pl.Int64, "source": pl.String})], []
     for path in campaign.suppression_paths:
         dataset = read_dataset(path)
-        cells = dataset.frame.select("row", pl.col(_opt_out_column(_as_in_file(dataset), path)).alias("phone"))
+        cells = dataset.frame.select("row", pl.col(_opt_out_column(_as_in_file(dataset.frame), path)).alias("phone"))
         judged = normalize_numbers(cells)
         good = judged.filter(pl.col("e164").is_not_null())
         if good.is_empty():
@@ -298,8 +373,8 @@ def _opt_out_column(frame: pl.DataFrame, path: Path) -> str:
         ) from None
 
 
-def _as_in_file(dataset: Dataset) -> pl.DataFrame:
-    return dataset.frame.drop("row", "reject_reason")
+def _as_in_file(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.drop("row", "reject_reason")
 
 
 def _listed(names: list[str]) -> str:
@@ -308,7 +383,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _tariff_notes(campaign: Campaign) -> list[str]:
-    known = sorted(prefix_verdicts()["network_guess"].drop_nulls().unique())
+    known = networks().categories.to_list()
     folded = {name.lower() for name in known}
     return [
         f"[tariff] by_network: no number is taken for one of {network}, so its price is not used. "
@@ -321,27 +396,52 @@ def _tariff_notes(campaign: Campaign) -> list[str]:
 # --- rows and their digests ------------------------------------------------------------------------------------------
 
 
-def _open(frame: pl.DataFrame) -> pl.DataFrame:
-    """The rows that nothing has turned away yet."""
-    return frame.filter(pl.col("reject_reason").is_null())
+def _with_texts(people: pl.DataFrame, texts: Texts) -> pl.DataFrame:
+    """Add text, encoding, units and segments, null for a rejected row; a row that has no text is rejected."""
+    measured = texts.measured()
+    columns: list[pl.Series] | list[pl.Expr] = measured.get_columns()
+    if texts.is_one:
+        columns = [pl.lit(each.item(), each.dtype).alias(each.name) for each in measured.iter_columns()]
+    is_open = pl.col("reject_reason").is_null()
+    return (
+        people.with_columns(*columns)
+        .with_columns(pl.col("reject_reason").fill_null(pl.col("reason")))
+        .with_columns(pl.when(is_open).then(name).alias(name) for name in ("text", "encoding", "units", "segments"))
+        .drop("reason")
+    )
 
 
-def _reject(frame: pl.DataFrame, condition: pl.Expr, reason: Reason) -> pl.DataFrame:
+def _reject(people: pl.DataFrame, condition: pl.Expr | pl.Series, reason: Reason) -> pl.DataFrame:
     """Give `reason` to the open rows for which `condition` is true."""
-    rejected = pl.when(pl.col("reject_reason").is_null() & condition).then(pl.lit(reason.value))
-    return frame.with_columns(rejected.otherwise("reject_reason").alias("reject_reason"))
+    rejected = pl.when(pl.col("reject_reason").is_null() & condition).then(pl.lit(reason.value, REASONS))
+    return people.with_columns(rejected.otherwise("reject_reason").alias("reject_reason"))
+
+
+def _stands_earlier(people: pl.DataFrame, person: list[str]) -> pl.Series:
+    """Boolean: an open row of the same `person` stands before it; anything for a row that is rejected."""
+    is_open = people["reject_reason"].is_null()
+    open_people = people.filter(is_open).select(person)
+    values = open_people.to_series() if open_people.width == 1 else open_people.to_struct()
+    if values.n_unique() == len(values):  # so it is in most lists, and this is the faster question
+        return pl.Series([False]).new_from_index(0, people.height)
+    again = ~values.is_first_distinct()
+    place = (is_open.cum_sum().cast(pl.Int64) - 1).clip(0)
+    return again.gather(place)
+
+
+def _was_sent(people: pl.DataFrame, texts: Texts, sent: pl.DataFrame) -> pl.Series:
+    """Boolean: the pair of number and text stands in `sent` (msisdn, text_key)."""
+    known = people["msisdn"].is_in(sent["msisdn"].implode()).fill_null(False)
+    if not known.any():
+        return known
+    key = texts.keys.new_from_index(0, people.height) if texts.is_one else texts.keys
+    pairs = pl.DataFrame([people["row"], people["msisdn"], key.alias("text_key")]).filter(known)
+    repeated = pairs.join(sent, on=["msisdn", "text_key"], how="semi")["row"]
+    return people["row"].is_in(repeated.implode())
 
 
 def _msisdn() -> pl.Expr:
     return pl.col("e164").str.strip_prefix("+").cast(pl.Int64).alias("msisdn")
-
-
-def _pairs(frame: pl.DataFrame) -> pl.DataFrame:
-    """Who would be sent what: row, msisdn, text_key (all Int64) of the open rows. A text is digested once."""
-    people = _open(frame).select("row", _msisdn(), "message")
-    texts = people.select(pl.col("message").unique())
-    texts = texts.with_columns(pl.col("message").map_elements(text_key, return_dtype=pl.Int64).alias("text_key"))
-    return people.join(texts, on="message", how="left").select("row", "msisdn", "text_key")
 
 
 def _pairs_digest(pairs: pl.DataFrame) -> str:

@@ -16,6 +16,8 @@ def price_messages(
     compared without regard to letter case.
     """
     prices = {network.lower(): price for network, price in (by_network or {}).items()}
-    network = pl.col("network_guess").str.to_lowercase()
-    price = network.replace_strict(prices, default=ugx_per_segment, return_dtype=pl.Int64)
+    price = pl.lit(ugx_per_segment, pl.Int64)
+    if prices:
+        network = pl.col("network_guess").cast(pl.String).str.to_lowercase()
+        price = network.replace_strict(prices, default=ugx_per_segment, return_dtype=pl.Int64)
     return frame.with_columns((pl.col("segments").cast(pl.Int64) * price).alias("estimated_ugx"))

@@ -286,7 +286,7 @@ def _check_unchanged(row: CampaignRow, campaign: Campaign) -> None:
     if not changed and digest and digest != row.source_digest:
         # Saved again, perhaps with nothing changed that matters.
         again = prepare(campaign, edition=row.edition, account=row.account, ledger=None, allow_repeat=True)
-        if again.priced.content_digest != row.content_digest:
+        if again.content_digest != row.content_digest:
             changed.append(f"the recipients in {campaign.recipients.path}")
     if changed:
         raise InputError(

@@ -15,23 +15,26 @@ from pandera.config import ValidationDepth, config_context
 
 from mambo_io.model import Outcome
 from pipelines.frames import Reason
+from pipelines.segments import Encoding
 
 E164_PATTERN = r"^\+2567[0-9]{8}$"
 
+# How the steps of a plan keep what says one of a few things of a row: in a byte.
+REASONS = pl.Enum([reason.value for reason in Reason])
+ENCODINGS = pl.Enum([encoding.value for encoding in Encoding])
+
 _Row = pa.Column(pl.Int64, pa.Check.ge(1))
-_Reason = pa.Column(pl.String, pa.Check.isin([reason.value for reason in Reason]), nullable=True)
 
 # Checked over every row.
-RAW = pa.DataFrameSchema(
-    {"row": _Row, "reject_reason": _Reason, "phone_raw": pa.Column(pl.String, nullable=True)}, name="raw"
-)
+RAW = pa.DataFrameSchema({"row": _Row, "reject_reason": pa.Column(REASONS, nullable=True)}, name="raw")
 
-# Checked over the rows that no rule has rejected yet.
+# Checked over the rows that no rule has rejected yet. A mobile number of Uganda is +2567 and eight digits.
 NORMALIZED = pa.DataFrameSchema(
     {
         "row": _Row,
-        "e164": pa.Column(pl.String, pa.Check.str_matches(E164_PATTERN, error=Reason.INVALID_NUMBER.value)),
-        "network_guess": pa.Column(pl.String, nullable=True),
+        "msisdn": pa.Column(
+            pl.Int64, pa.Check.in_range(256_700_000_000, 256_799_999_999, error=Reason.INVALID_NUMBER.value)
+        ),
     },
     name="normalized",
 )
@@ -41,9 +44,8 @@ def priced(max_segments: int) -> pa.DataFrameSchema:
     """After rendering, measuring and pricing; a message of more than `max_segments` is turned away."""
     return pa.DataFrameSchema(
         {
-            "message": pa.Column(pl.String, pa.Check.str_length(min_value=1, error=Reason.EMPTY_MESSAGE.value)),
-            "encoding": pa.Column(pl.String, pa.Check.isin(["GSM-7", "UCS-2"])),
-            "units": pa.Column(pl.Int64, pa.Check.ge(1)),
+            "encoding": pa.Column(ENCODINGS),
+            "units": pa.Column(pl.Int64, pa.Check.ge(1, error=Reason.EMPTY_MESSAGE.value)),
             "segments": pa.Column(pl.Int64, pa.Check.le(max_segments, error=Reason.MESSAGE_TOO_LONG.value)),
             "estimated_ugx": pa.Column(pl.Int64, pa.Check.ge(1)),
         },
@@ -88,8 +90,11 @@ def reject_failures(frame: pl.DataFrame, schema: pa.DataFrameSchema) -> pl.DataF
     _raise_defects(schema, failures.filter(~is_rule))
     first = failures.unique("index", keep="first", maintain_order=True)
     failed = open_rows["row"].gather(first["index"])
+    if failed.is_empty():
+        return frame
     reason = pl.col("row").replace_strict(failed, first["check"], default=None, return_dtype=pl.String)
-    return frame.with_columns(pl.coalesce("reject_reason", reason).alias("reject_reason"))
+    stands = pl.col("reject_reason")
+    return frame.with_columns(stands.fill_null(reason.cast(frame.schema["reject_reason"])))
 
 
 def _failures(frame: pl.DataFrame, schema: pa.DataFrameSchema) -> pl.DataFrame:

@@ -82,7 +82,8 @@ def open_table(path: Path, header_row: int) -> Table:
     notes = list(encoding.notes)
     if separator != usual and not sep_line and len(header.names) > 1:
         notes.append(f"Its columns are separated by {_SEPARATORS[separator]}.")
-    return Table(header, tuple(notes), lambda: _rows(replace(layout, width=len(header.names))))
+    layout = replace(layout, width=len(header.names))
+    return Table(header, tuple(notes), lambda: _rows(layout), lambda: scan_plain(layout))
 
 
 def _sample(file: Iterable[str], header_row: int) -> list[str]:
@@ -100,6 +101,41 @@ def _sample(file: Iterable[str], header_row: int) -> list[str]:
 def _rows(layout: Layout) -> pl.DataFrame:
     frame = split_lines(layout) if layout.encoding.utf8_lines and layout.width <= _MOST_COLUMNS_TO_CUT else None
     return read_records(layout) if frame is None else frame
+
+
+def scan_plain(layout: Layout) -> pl.LazyFrame | None:
+    """The rows of a file without quotes in which every line has as many cells as the header, and none is blank.
+
+    None for any other. polars' own reader of CSV drops blank lines and says nothing of short ones, so each line is
+    looked at first.
+    """
+    if not layout.encoding.utf8_lines or layout.encoding.quoted or not 1 < layout.width <= _MOST_COLUMNS_TO_CUT:
+        return None
+    above = layout.sep_lines + layout.header_row
+    line = pl.col("line")
+    separators = line.str.count_matches(layout.separator, literal=True)
+    lines = pl.scan_lines(layout.path, glob=False).slice(above)
+    seen = lines.select(
+        fewest=separators.min(),
+        most=separators.max(),
+        blank=(line.str.strip_chars(WHITE + layout.separator) == "").any(),
+    ).collect(engine="streaming")
+    if seen.row(0) != (layout.width - 1, layout.width - 1, False):
+        return None
+    names = columns(layout.width)
+    cells = pl.scan_csv(
+        layout.path,
+        glob=False,
+        has_header=False,
+        new_columns=names,
+        separator=layout.separator,
+        quote_char=None,
+        skip_lines=above,
+        infer_schema=False,
+        row_index_name="row",
+        row_index_offset=layout.header_row + 1,
+    )
+    return cells.select(pl.col("row").cast(pl.Int64), *[null_if_empty(pl.col(name)) for name in names])
 
 
 def split_lines(layout: Layout) -> pl.DataFrame | None:

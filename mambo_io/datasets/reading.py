@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import polars as pl
@@ -15,6 +16,8 @@ from mambo_io.errors import InputError
 
 ENDINGS = ".csv, .tsv, .txt, .xlsx, .xlsm, .parquet"
 
+HELD_BYTES = 64 * 1024 * 1024  # a file up to this size is held in memory, so that it may change meanwhile
+
 _RAGGED = "ragged_row"
 _HIDDEN = "hidden_row"
 _REJECTED = {Flaw.LONG.value: _RAGGED, Flaw.UNPAIRED.value: _RAGGED, Flaw.HIDDEN.value: _HIDDEN}
@@ -24,16 +27,18 @@ _REJECTED = {Flaw.LONG.value: _RAGGED, Flaw.UNPAIRED.value: _RAGGED, Flaw.HIDDEN
 class Dataset:
     """A list as it was read.
 
-    `frame` has `row` Int64 (as a spreadsheet program counts: the header is 1, the first person 2), `reject_reason`
+    `source` has `row` Int64 (as a spreadsheet program counts: the header is 1, the first person 2), `reject_reason`
     String (null, `ragged_row` or `hidden_row`), then every column of the file as String in file order, null where a
-    cell is empty. Blank rows are not in it, yet count in the numbering.
+    cell is empty. Blank rows are not in it, yet count in the numbering. Of a large and plain CSV file it reads what is
+    asked of it, whenever it is asked, so that a list may be larger than memory; other files are held in memory.
     """
 
-    frame: pl.DataFrame = field(repr=False)
+    source: pl.LazyFrame = field(repr=False)
     path: Path
     blank_rows: int
     short_rows: int  # rows with fewer cells than the header; what is missing is null
     notes: tuple[str, ...]  # what a person should be told about the reading
+    scanned: bool = False  # `source` reads the file each time, in which no row has a `reject_reason`
 
     @property
     def ragged_rows(self) -> tuple[int, ...]:
@@ -45,7 +50,14 @@ class Dataset:
         """Numbers of the rows that an XLSX file hides, by a filter or by hand."""
         return self._rejected(_HIDDEN)
 
+    @cached_property
+    def frame(self) -> pl.DataFrame:
+        """All of `source`."""
+        return self.source.collect(engine="streaming")
+
     def _rejected(self, reason: str) -> tuple[int, ...]:
+        if self.scanned:
+            return ()
         return tuple(self.frame.filter(pl.col("reject_reason") == reason)["row"])
 
 
@@ -64,21 +76,28 @@ def read_dataset(
     with _telling_os_errors(path):
         files.check(path)
         table = _open_table(path, sheet, header_row, date_format)
+        notes = [*files.lock_notes(path), *table.notes, *table.header.notes]
+        if path.stat().st_size > HELD_BYTES and (source := table.scan()) is not None:
+            named = source.select(
+                "row",
+                pl.lit(None, pl.String).alias("reject_reason"),
+                *_named(source.collect_schema().names()[1:], table),
+            )
+            return Dataset(named, path, blank_rows=0, short_rows=0, notes=tuple(notes), scanned=True)
         frame = table.rows()
     people = _without_blank_rows(frame)
     if people.is_empty():
         raise InputError("there are no rows below the column names", file=path, row=header_row)
-    notes = [*files.lock_notes(path), *table.notes, *table.header.notes, *_flaw_notes(people)]
     return Dataset(
-        frame=people.select(
+        source=people.select(
             "row",
             pl.col("flaw").replace_strict(_REJECTED, default=None, return_dtype=pl.String).alias("reject_reason"),
-            *[pl.col(cell).alias(name) for cell, name in zip(frame.columns[1:-1], table.header.names, strict=True)],
-        ),
+            *_named(frame.columns[1:-1], table),
+        ).lazy(),
         path=path,
         blank_rows=frame.height - people.height,
         short_rows=people.filter(pl.col("flaw") == Flaw.SHORT.value).height,
-        notes=tuple(notes),
+        notes=(*notes, *_flaw_notes(people)),
     )
 
 
@@ -88,6 +107,11 @@ def read_header(path: Path | str, *, sheet: str | None = None, header_row: int =
     with _telling_os_errors(path):
         files.check(path)
         return list(_open_table(path, sheet, header_row, "%d/%m/%Y").header.names)
+
+
+def _named(cells: list[str], table: Table) -> list[pl.Expr]:
+    """The columns of a table under the names of its header."""
+    return [pl.col(cell).alias(name) for cell, name in zip(cells, table.header.names, strict=True)]
 
 
 def _open_table(path: Path, sheet: str | None, header_row: int, date_format: str) -> Table:

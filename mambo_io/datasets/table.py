@@ -39,11 +39,15 @@ class Table:
 
     `rows()` gives a frame with `row` Int64, one String column for each of `header.names` under the names of
     `columns`, null where a cell is empty, and `flaw` String (null or a `Flaw`).
+
+    `scan()` gives the same rows as a LazyFrame that reads only what is asked of it, without `flaw`; None where they
+    have to be read to know that no row has a flaw and none is blank.
     """
 
     header: Header
     notes: tuple[str, ...]
     rows: Callable[[], pl.DataFrame]
+    scan: Callable[[], pl.LazyFrame | None] = lambda: None
 
 
 def columns(width: int) -> list[str]:

@@ -160,7 +160,7 @@ def send(
             screens.show_estimate(summed)
         if summed.obstacles:
             raise InputError(summed.obstacles[0], file=file)
-        approved = summed.plan_digest
+        approved = prepared.plan_digest
         question = f"Send to {screens.people(summed.sendable)} for UGX {summed.estimated_ugx:,}?"
     if not json:
         store = store_name(settings.store.get_secret_value())
@@ -271,6 +271,6 @@ def _write_rejected(prepared: Prepared, path: Path) -> None:
     from mambo_io.datasets import write_dataset
 
     of_no_use = {"e164", "network_guess", "chunk", "units", "estimated_ugx"}
-    frame = prepared.frame.filter(pl.col("reject_reason").is_not_null())
+    frame = pl.concat(prepared.tables(only_rejected=True))
     write_dataset(frame.drop(of_no_use.intersection(frame.columns)), path)
     screens.err.print(f"{screens.count(frame.height, 'rejected row')} in {path}", markup=False)

@@ -94,7 +94,7 @@ def test_it_runs_at_any_hour() -> None:
 
 def test_the_results_have_every_row_with_its_outcome_and_reason(demo: Demo) -> None:
     """And what they say is what the sandbox delivered, person by person."""
-    listed = load_recipients(load_campaign(demo.folder / f"{CAMPAIGN}.toml")).frame["row"].to_list()
+    listed = load_recipients(load_campaign(demo.folder / f"{CAMPAIGN}.toml")).dataset.frame["row"].to_list()
     check(demo.store, demo.sandbox(), CAMPAIGN, rows=listed)
     written = columns_of(demo.folder / "results.xlsx")
     assert [int(row) for row in written["row"]] == listed

@@ -17,6 +17,7 @@ from mambo_io.sandbox import SandboxHandle
 from mambo_io.sandbox.faults import Status, SuccessFalse
 from pipelines import flows
 from pipelines import prepare as steps
+from pipelines.prepare import Loaded
 from pipelines.summary import CampaignSummary
 from support.checker import check
 from support.lists import campaign_of
@@ -260,18 +261,18 @@ def test_frames_are_passed_on_as_they_are_and_nothing_keeps_them(
     engine: PrefectServer, api: SandboxHandle, write: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The engine looks into what tasks are given and give back, for futures; it copies and keeps nothing of it."""
-    given: list[pl.DataFrame] = []
-    gave: list[weakref.ref[pl.DataFrame]] = []
+    given: list[pl.LazyFrame] = []
+    gave: list[weakref.ref[pl.LazyFrame]] = []
     load, normalize = steps.load_recipients, steps.normalize
 
     def watched_load(campaign: Any) -> Any:
         loaded = load(campaign)
-        gave.append(weakref.ref(loaded.frame))
+        gave.append(weakref.ref(loaded.source))
         return loaded
 
-    def watched_normalize(campaign: Any, frame: pl.DataFrame) -> pl.DataFrame:
-        given.append(frame)
-        return normalize(campaign, frame)
+    def watched_normalize(campaign: Any, loaded: Loaded) -> pl.DataFrame:
+        given.append(loaded.source)
+        return normalize(campaign, loaded)
 
     monkeypatch.setattr(steps, "load_recipients", watched_load)
     monkeypatch.setattr(steps, "normalize", watched_normalize)

@@ -73,7 +73,7 @@ def test_chunks_agree_with_packing_by_hand(
         schema={
             "row": pl.Int64,
             "reject_reason": pl.String,
-            "message": pl.String,
+            "text": pl.String,
             "encoding": pl.String,
             "segments": pl.Int64,
             "estimated_ugx": pl.Int64,

@@ -115,7 +115,11 @@ def plan(
         kept_columns=tuple(kept or ()),
         versions={},
         canary_calls=min(1, canaries) if canary_calls is None else canary_calls,
-        recipients=recipients,
+        rows=rows,
+        sendable=sendable,
+        segments=sendable,
+        estimated_ugx=sendable * PRICE_UGX,
+        recipients=[recipients],
         chunks=planned_calls,
         suppressed=suppressed(*opted_out),
     )

@@ -17,7 +17,7 @@ def frame_of(texts: list[str | None]) -> pl.DataFrame:
         {
             "row": range(2, len(texts) + 2),
             "reject_reason": [None if each else "missing" for each in sendable],
-            "message": texts,
+            "text": texts,
             "encoding": ["GSM-7" if each else None for each in sendable],
             "segments": [1 if each else None for each in sendable],
             "estimated_ugx": [50 if each else None for each in sendable],
@@ -25,7 +25,7 @@ def frame_of(texts: list[str | None]) -> pl.DataFrame:
         schema={
             "row": pl.Int64,
             "reject_reason": pl.String,
-            "message": pl.String,
+            "text": pl.String,
             "encoding": pl.String,
             "segments": pl.Int64,
             "estimated_ugx": pl.Int64,
@@ -52,7 +52,7 @@ def test_one_text_a_call_the_largest_group_first_and_rows_in_their_order() -> No
 
     plan = chunk_recipients(frame, chunk_size=2, canary_size=1, concurrency=1)
 
-    assert plan.frame.select("row", "message", "chunk").rows() == [
+    assert plan.frame.select("row", "text", "chunk").rows() == [
         (2, "Hi Jane", 4),
         (3, "Hi Ali", 1),
         (4, None, None),
@@ -61,7 +61,7 @@ def test_one_text_a_call_the_largest_group_first_and_rows_in_their_order() -> No
         (7, "Hi Ali", 3),
         (8, "Hi Zoe", 5),
     ]
-    assert plan.chunks.drop("text_key", "label").rows() == [
+    assert plan.chunks.drop("label").rows() == [
         (1, True, "Hi Ali", "GSM-7", 1, 1, 50),
         (2, True, "Hi Ali", "GSM-7", 1, 1, 50),
         (3, True, "Hi Ali", "GSM-7", 1, 1, 50),
@@ -93,7 +93,6 @@ def test_columns_and_types() -> None:
             "label": pl.Int64,
             "canary": pl.Boolean,
             "text": pl.String,
-            "text_key": pl.Int64,
             "encoding": pl.String,
             "segments": pl.Int64,
             "recipients_count": pl.Int64,
@@ -112,7 +111,7 @@ def test_a_million_rows() -> None:
     people = 1_000_000
     frame = pl.select(row=pl.int_range(2, people + 2)).with_columns(
         reject_reason=pl.lit(None, pl.String),
-        message=pl.format("Dear friend no. {}", pl.col("row") % 1_000),
+        text=pl.format("Dear friend no. {}", pl.col("row") % 1_000),
         encoding=pl.lit("GSM-7"),
         segments=pl.lit(1, pl.Int64),
         estimated_ugx=pl.lit(50, pl.Int64),

@@ -57,9 +57,9 @@ def test_two_candidates_are_not_guessed_between() -> None:
 
 
 def _column(*, rounded: int, others: int) -> pl.DataFrame:
-    e164 = [f"+256772{number:03}000" for number in range(rounded)]
-    e164 += [f"+2567011{number:05}" for number in range(100_000) if number % 1_000][:others]
-    return pl.DataFrame({"e164": [*e164, None]}, schema={"e164": pl.String})
+    msisdns = [256_772_000_000 + 1_000 * number for number in range(rounded)]
+    msisdns += [256_701_100_000 + number for number in range(100_000) if number % 1_000][:others]
+    return pl.DataFrame({"msisdn": [*msisdns, None]}, schema={"msisdn": pl.Int64})
 
 
 @pytest.mark.parametrize(
@@ -84,9 +84,9 @@ def test_a_rounded_column_shows(rounded: int, others: int, suspicion: int | None
 
 
 def test_one_number_many_times_is_no_sign_of_rounding() -> None:
-    assert rounding_suspicion(pl.DataFrame({"e164": ["+256772000000"] * 1_000})) is None
+    assert rounding_suspicion(pl.DataFrame({"msisdn": [256772000000] * 1_000})) is None
 
 
 def test_rounding_makes_people_share_numbers_and_all_rows_count() -> None:
-    frame = pl.DataFrame({"e164": [f"+25677{digit}000000" for digit in range(10)] * 100})
+    frame = pl.DataFrame({"msisdn": [int(f"25677{digit}000000") for digit in range(10)] * 100})
     assert rounding_suspicion(frame) == 1_000

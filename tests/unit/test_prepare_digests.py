@@ -16,7 +16,7 @@ TEXT = "Dear {name}, come."
 def digests(folder: Path, **changed: Any) -> tuple[str, str]:
     """The content and the plan digest of the campaign with these changes."""
     prepared = prepared_of(folder, **{"people": PEOPLE, "message": TEXT} | changed)
-    return prepared.priced.content_digest, prepared.plan_digest
+    return prepared.content_digest, prepared.plan_digest
 
 
 @pytest.mark.parametrize(

@@ -10,22 +10,19 @@ import pytest
 from pandera.config import config_context
 
 from pipelines.frames import Reason
-from pipelines.schemas import NORMALIZED, RAW, RESULTS, check_frame, priced, reject_failures
+from pipelines.schemas import ENCODINGS, NORMALIZED, RAW, REASONS, RESULTS, check_frame, priced, reject_failures
 
 ROW: dict[str, Any] = {
     "row": 2,
-    "phone_raw": "0772 123456",
     "reject_reason": None,
-    "e164": "+256772123456",
-    "network_guess": "MTN",
-    "message": "Good morning",
+    "msisdn": 256_772_123_456,
     "encoding": "GSM-7",
     "units": 12,
     "segments": 1,
     "estimated_ugx": 50,
 }
-SCHEMA = {name: pl.Int64 if isinstance(value, int) else pl.String for name, value in ROW.items()}
-SECRET = "0772999888"
+SCHEMA = dict.fromkeys(ROW, pl.Int64) | {"reject_reason": REASONS, "encoding": ENCODINGS}
+SECRET = 256_414_999_888
 
 
 def frame_of(*rows: dict[str, Any]) -> pl.DataFrame:
@@ -35,9 +32,9 @@ def frame_of(*rows: dict[str, Any]) -> pl.DataFrame:
 
 # Every rule, with what breaks it. A new rule wants a line here.
 RULES = [
-    pytest.param(NORMALIZED, {"e164": "+256414123456"}, Reason.INVALID_NUMBER, id="a number that is no mobile one"),
-    pytest.param(NORMALIZED, {"e164": "0772123456"}, Reason.INVALID_NUMBER, id="a number that is not E.164"),
-    pytest.param(priced(3), {"message": ""}, Reason.EMPTY_MESSAGE, id="an empty message"),
+    pytest.param(NORMALIZED, {"msisdn": SECRET}, Reason.INVALID_NUMBER, id="a number that is no mobile one"),
+    pytest.param(NORMALIZED, {"msisdn": 772_123_456}, Reason.INVALID_NUMBER, id="a number that is not E.164"),
+    pytest.param(priced(3), {"units": 0, "segments": 0}, Reason.EMPTY_MESSAGE, id="an empty message"),
     pytest.param(priced(3), {"segments": 4}, Reason.MESSAGE_TOO_LONG, id="more segments than allowed"),
     pytest.param(priced(1), {"segments": 2}, Reason.MESSAGE_TOO_LONG, id="more segments than this campaign allows"),
 ]
@@ -66,13 +63,20 @@ def test_every_rule_of_the_schemas_has_an_example() -> None:
 
 
 def test_of_two_reasons_the_first_rule_counts() -> None:
-    frame = frame_of({"message": "", "segments": 9})
+    frame = frame_of({"units": 0, "segments": 9})
 
     assert reject_failures(frame, priced(3))["reject_reason"].to_list() == ["empty_message"]
 
 
 def test_rows_that_are_rejected_already_need_not_be_complete() -> None:
-    rejected = {"reject_reason": "missing", "e164": None, "message": None, "segments": None, "estimated_ugx": None}
+    rejected = {
+        "reject_reason": "missing",
+        "msisdn": None,
+        "encoding": None,
+        "units": None,
+        "segments": None,
+        "estimated_ugx": None,
+    }
 
     assert reject_failures(frame_of(rejected), priced(3))["reject_reason"].to_list() == ["missing"]
     assert reject_failures(frame_of(rejected), NORMALIZED)["reject_reason"].to_list() == ["missing"]
@@ -106,15 +110,14 @@ def test_an_empty_frame_passes() -> None:
 @pytest.mark.parametrize(
     ("schema", "broken", "told"),
     [
-        pytest.param(NORMALIZED, {"e164": None}, "e164: not_nullable", id="neither a number nor a reason"),
+        pytest.param(NORMALIZED, {"msisdn": None}, "msisdn: not_nullable", id="neither a number nor a reason"),
         pytest.param(NORMALIZED, {"row": 0}, "row: greater_than_or_equal_to(1)", id="a row number below 1"),
-        pytest.param(priced(3), {"message": None}, "message: not_nullable", id="neither a text nor a reason"),
+        pytest.param(priced(3), {"encoding": None}, "encoding: not_nullable", id="neither a text nor a reason"),
         pytest.param(priced(3), {"estimated_ugx": 0}, "estimated_ugx: greater_than_or_equal_to(1)", id="a free call"),
-        pytest.param(priced(3), {"encoding": SECRET}, "encoding: isin(['GSM-7', 'UCS-2'])", id="a third encoding"),
     ],
 )
 def test_a_defect_stops_and_shows_no_value(schema: pa.DataFrameSchema, broken: dict[str, Any], told: str) -> None:
-    frame = frame_of({"phone_raw": SECRET}, {"phone_raw": SECRET} | broken)
+    frame = frame_of({}, broken).with_columns(phone_raw=pl.lit(str(SECRET)))
 
     with pytest.raises(AssertionError) as caught:
         reject_failures(frame, schema)
@@ -124,13 +127,12 @@ def test_a_defect_stops_and_shows_no_value(schema: pa.DataFrameSchema, broken: d
 
 
 def test_a_column_of_another_type_stops_and_shows_no_value() -> None:
-    frame = frame_of({}).with_columns(segments=pl.lit(SECRET), message=pl.lit(256_772_999_888))
+    frame = frame_of({}).with_columns(segments=pl.lit(str(SECRET)), encoding=pl.lit("UCS-2"))
 
     with pytest.raises(AssertionError, match=r"segments: dtype\('Int64'\)") as caught:
         reject_failures(frame, priced(3))
 
-    assert SECRET not in str(caught.value)
-    assert "772" not in str(caught.value)
+    assert str(SECRET) not in str(caught.value)
 
 
 def test_a_column_that_is_not_there_is_named() -> None:
@@ -138,10 +140,9 @@ def test_a_column_that_is_not_there_is_named() -> None:
         reject_failures(frame_of({}).drop("units", "segments"), priced(3))
 
 
-@pytest.mark.parametrize("reason", ["rounded", "", "MISSING"])
-def test_a_reason_that_does_not_exist_is_a_defect(reason: str) -> None:
-    with pytest.raises(AssertionError, match="the raw frame breaks its schema: reject_reason: isin"):
-        check_frame(frame_of({}, {"reject_reason": reason}), RAW)
+def test_a_reason_that_does_not_exist_is_a_defect() -> None:
+    with pytest.raises(AssertionError, match="the raw frame breaks its schema: reject_reason: dtype"):
+        check_frame(frame_of({}).with_columns(reject_reason=pl.lit("rounded")), RAW)
 
 
 @pytest.mark.parametrize("reason", [None, *Reason])

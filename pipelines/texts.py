@@ -1,0 +1,74 @@
+"""The texts of a list of people, written when they are asked for: a list of millions has no room for all at once.
+
+A campaign without merge fields has one text, which is measured once, whoever it goes to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import polars as pl
+
+from pipelines.chunking import text_key
+from pipelines.messages import each_distinct, measure_messages, render_messages
+from pipelines.schemas import ENCODINGS, REASONS
+from pipelines.templates import Template
+
+
+@dataclass(frozen=True)
+class Texts:
+    """`source` has `row` and the columns that `template` names, in the order of the people."""
+
+    source: pl.LazyFrame
+    template: Template
+    smart_encoding: bool
+
+    def measured(self) -> pl.DataFrame:
+        """What each person would be sent, in the order of `source`; one row for all where all get the same.
+
+        text (UInt64: the same number for the same text, within this process), encoding (`ENCODINGS`), units, segments
+        (Int64), reason (`REASONS`: why there is no text).
+        """
+        return (
+            measure_messages(self._rendered())
+            .select(
+                pl.col("message").hash(seed=0).alias("text"),
+                pl.col("encoding").cast(ENCODINGS),
+                "units",
+                "segments",
+                pl.col("reject_reason").cast(REASONS).alias("reason"),
+            )
+            .collect(engine="streaming")
+        )
+
+    @property
+    def is_one(self) -> bool:
+        return not self.template.fields
+
+    @cached_property
+    def keys(self) -> pl.Series:
+        """The `text_key` (Int64) of each text, in the order of `source`; of one where all get the same."""
+        key = each_distinct(pl.col("message"), text_key, pl.Int64())
+        return self._rendered().select(key).collect(engine="streaming").to_series()
+
+    def of(self, rows: pl.Series) -> pl.DataFrame:
+        """row, message (String) of these rows, in the order of `source`."""
+        if self.is_one:
+            text = self._rendered().collect()["message"].item()
+            return pl.DataFrame({"row": rows}).with_columns(message=pl.lit(text, pl.String))
+        return (
+            self._rendered()
+            .filter(pl.col("row").is_in(rows.implode()))
+            .select("row", "message")
+            .collect(engine="streaming")
+        )
+
+    def over(self, piece: pl.DataFrame) -> pl.DataFrame:
+        """`piece`, rows of `source`, with the column message (String)."""
+        fields = piece.select("row", *self.template.fields)
+        return render_messages(fields, self.template, smart_encoding=self.smart_encoding)
+
+    def _rendered(self) -> pl.LazyFrame:
+        source = pl.LazyFrame({"row": [0]}) if self.is_one else self.source.select("row", *self.template.fields)
+        return render_messages(source, self.template, smart_encoding=self.smart_encoding)
