@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 from sqlalchemy import Connection, Table, delete, insert, select, update
 
+from mambo_io.bulk import insert_rows
 from mambo_io.ledger import CampaignRow, campaign_row, to_us
 from mambo_io.model import CampaignState, CanaryState, ChunkState
 from mambo_io.tables import campaigns, chunks, events, recipients, suppressions
@@ -163,7 +164,7 @@ def _recipient_rows(piece: pl.DataFrame, kept_columns: tuple[str, ...], campaign
 def _insert_in_batches(connection: Connection, table: Table, rows: pl.DataFrame) -> None:
     for batch in _batches(rows):
         with connection.begin():
-            connection.execute(insert(table), batch.to_dicts())
+            insert_rows(connection, table, batch)
 
 
 def _batches(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:

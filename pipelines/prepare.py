@@ -97,7 +97,8 @@ class Prepared:
         for piece in self.loaded.source.collect_batches(chunk_size=ROWS_A_COMMIT, maintain_order=True):
             people = self.people.slice(start, piece.height)
             start += piece.height
-            assert people["row"].equals(piece["row"]), "the list has other rows than when it was read first"
+            if not people["row"].equals(piece["row"]):
+                raise _changed(self.campaign)
             if only_rejected:
                 kept = people["reject_reason"].is_not_null()
                 piece, people = piece.filter(kept), people.filter(kept)
@@ -130,7 +131,7 @@ class Prepared:
         """Raises `InputError` when a file that is read again and again is not the one any more that was read first."""
         campaign, people = self.campaign, self.people
         if self.loaded.dataset.scanned and file_digest(campaign.recipients_path) != self.loaded.source_digest:
-            raise InputError("was changed while it was read", file=campaign.recipients_path, fix="Send again.")
+            raise _changed(campaign)
         return Plan(
             name=campaign.name,
             edition=self.edition,
@@ -168,8 +169,10 @@ class Prepared:
         )
         assert first.select((pl.col("texts") == 1).all()).item(), "two texts in one call"
         texts = self.priced.texts.of(first["row"])
-        return self.chunks.chunks.drop("text").join(first.join(texts, on="row"), on="chunk", maintain_order="left").rename(
-            {"message": "text"}
+        return (
+            self.chunks.chunks.drop("text")
+            .join(first.join(texts, on="row"), on="chunk", maintain_order="left")
+            .rename({"message": "text"})
         )
 
 
@@ -260,7 +263,10 @@ def estimate(
     """Measure and price each message; then turn away duplicates, opted-out numbers and repeats."""
     tariff = campaign.tariff
     texts = Texts(loaded.source, _template(campaign), campaign.smart_encoding)
-    people = _with_texts(people, texts)
+    measured = texts.measured()
+    if not texts.is_one and measured.height != people.height:
+        raise _changed(campaign)
+    people = _with_texts(people, measured, same_for_all=texts.is_one)
     people = price_messages(
         people,
         ugx_per_segment=tariff.by_category.get(campaign.category, tariff.ugx_per_segment),
@@ -322,6 +328,10 @@ def file_digest(path: Path) -> str:
         return ""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=_DIGEST_BYTES)).hexdigest()
+
+
+def _changed(campaign: Campaign) -> InputError:
+    return InputError("was changed while it was read", file=campaign.recipients_path, fix="Start again.")
 
 
 def _template(campaign: Campaign) -> Template:
@@ -396,11 +406,10 @@ def _tariff_notes(campaign: Campaign) -> list[str]:
 # --- rows and their digests ------------------------------------------------------------------------------------------
 
 
-def _with_texts(people: pl.DataFrame, texts: Texts) -> pl.DataFrame:
+def _with_texts(people: pl.DataFrame, measured: pl.DataFrame, *, same_for_all: bool) -> pl.DataFrame:
     """Add text, encoding, units and segments, null for a rejected row; a row that has no text is rejected."""
-    measured = texts.measured()
     columns: list[pl.Series] | list[pl.Expr] = measured.get_columns()
-    if texts.is_one:
+    if same_for_all:
         columns = [pl.lit(each.item(), each.dtype).alias(each.name) for each in measured.iter_columns()]
     is_open = pl.col("reject_reason").is_null()
     return (

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from mambo_io.datasets import read_dataset, write_dataset
-from mambo_io.datasets.delimited import Layout, detect_encoding, read_records, split_lines
+from mambo_io.datasets.delimited import Layout, detect_encoding, read_records, scan_plain, split_lines
 from mambo_io.datasets.table import WHITE
 
 # What cells are made of: separators and quotes far more often than chance would have it, line ends, and letters that
@@ -122,6 +122,36 @@ def test_the_fast_reader_agrees_with_the_careful_one(
         assert fast is not None
     if fast is not None:
         assert_frame_equal(fast, read_records(layout))
+
+
+PIECES = st.text(st.sampled_from("ab 7\u00a0\t\u0144"), max_size=4)
+
+
+@given(
+    lines=st.lists(st.lists(PIECES, min_size=2, max_size=2) | st.lists(PIECES, max_size=4), min_size=1, max_size=12),
+    above=st.integers(0, 2),
+    line_end=st.sampled_from(["\n", "\r\n"]),
+    ends=st.booleans(),
+)
+@settings(max_examples=200)
+def test_a_list_that_is_scanned_is_the_list_that_is_read(
+    folder: Path, lines: list[list[str]], above: int, line_end: str, ends: bool
+) -> None:
+    """Where each line below the header has as many cells as that, and something in them."""
+    assume(ends or ",".join(lines[-1]))  # else the last line is none
+    path = folder / "scanned.csv"
+    rows = [*[["name", "phone"]] * (above + 1), *lines]
+    path.write_bytes((line_end.join(map(",".join, rows)) + (line_end if ends else "")).encode())
+    layout = Layout(path, detect_encoding(path), ",", 0, above + 1, 2)
+
+    scanned = scan_plain(layout)
+
+    is_plain = all(len(cells) == 2 and "".join(cells).strip(WHITE) for cells in lines)
+    assert (scanned is not None) == is_plain
+    if scanned is not None:
+        careful = read_records(layout)
+        assert careful["flaw"].null_count() == careful.height
+        assert_frame_equal(scanned.collect(), careful.drop("flaw"))
 
 
 def test_the_fast_reader_keeps_the_order_of_many_rows(folder: Path) -> None:

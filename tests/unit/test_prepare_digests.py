@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
+from mambo_io.datasets import reading
+from mambo_io.errors import InputError
 from support.lists import ACCOUNT, prepared_of
 
 PEOPLE = "phone,name\n0772000001,Jane\n0772000002,Ali\n0772000003,Zoe\n"
@@ -89,6 +93,38 @@ def test_an_opt_out_of_one_person_and_of_another_are_different_plans(tmp_path: P
         plans.add(digests(tmp_path, sections='[suppression]\npaths = ["stop.csv"]')[1])
 
     assert len(plans) == 3
+
+
+@pytest.fixture
+def nothing_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every plain list is one that is too large for memory."""
+    monkeypatch.setattr(reading, "HELD_BYTES", 0)
+
+
+@pytest.mark.parametrize("message", ["Clinic day is Friday.", TEXT])
+def test_a_list_that_is_read_again_and_again_makes_the_same_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
+    held = prepared_of(tmp_path, PEOPLE, message=message)
+    monkeypatch.setattr(reading, "HELD_BYTES", 0)
+    scanned = prepared_of(tmp_path, PEOPLE, message=message)
+
+    assert (held.loaded.dataset.scanned, scanned.loaded.dataset.scanned) == (False, True)
+    assert_frame_equal(scanned.frame, held.frame)
+    assert scanned.plan_digest == held.plan_digest
+    plan, same = (each.plan(account=ACCOUNT, host="127.0.0.1") for each in (scanned, held))
+    assert_frame_equal(pl.concat(plan.recipients), pl.concat(same.recipients))
+    assert_frame_equal(plan.chunks, same.chunks)
+
+
+@pytest.mark.usefixtures("nothing_is_held")
+@pytest.mark.parametrize("more", ["0772000009,Leo\n", ""], ids=["a row more", "other names"])
+def test_a_list_that_is_changed_while_it_is_read_again_and_again_is_refused(tmp_path: Path, more: str) -> None:
+    prepared = prepared_of(tmp_path, PEOPLE, message=TEXT)
+    (tmp_path / "people.csv").write_text(PEOPLE.replace("Jane", "Joan") + more, encoding="utf-8")
+
+    with pytest.raises(InputError, match=r"people\.csv: was changed while it was read"):
+        prepared.plan(account=ACCOUNT, host="127.0.0.1")
 
 
 def test_the_source_is_named_by_what_was_read(tmp_path: Path) -> None:
