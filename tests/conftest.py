@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +33,12 @@ hypothesis.settings.register_profile(
     database=hypothesis.database.DirectoryBasedExampleDatabase(REPOSITORY / ".hypothesis" / "examples"),
 )
 hypothesis.settings.load_profile("mambo")
+
+
+# What is ignored here, as under nohup, every process that a test starts would ignore as well.
+for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 
 
 def pytest_unconfigure() -> None:
