@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
@@ -26,7 +27,7 @@ from pathlib import Path
 
 import polars as pl
 
-from mambo_io.datasets import Dataset, read_dataset, read_header
+from mambo_io.datasets import Dataset, open_dataset, read_dataset
 from mambo_io.datasets.header import RESERVED
 from mambo_io.errors import InputError
 from mambo_io.ledger import Ledger
@@ -54,7 +55,8 @@ class Loaded:
     source: pl.LazyFrame  # row Int64, and String: reject_reason, phone_raw, the merge fields and kept columns
     dataset: Dataset
     phone_column: str
-    source_digest: str  # of the file's bytes
+    version: tuple[int, ...]  # of the file: another one has other numbers
+    source_digest: str  # of the file's bytes; empty for one that is scanned
     obstacles: tuple[str, ...]
 
 
@@ -130,7 +132,8 @@ class Prepared:
     def plan(self, *, account: str, host: str) -> Plan:
         """Raises `InputError` when a file that is read again and again is not the one any more that was read first."""
         campaign, people = self.campaign, self.people
-        if self.loaded.dataset.scanned and file_digest(campaign.recipients_path) != self.loaded.source_digest:
+        source_digest = self.loaded.source_digest or file_digest(campaign.recipients_path)
+        if self.loaded.dataset.scanned and _version(campaign.recipients_path) != self.loaded.version:
             raise _changed(campaign)
         return Plan(
             name=campaign.name,
@@ -140,7 +143,7 @@ class Prepared:
             content_digest=self.content_digest,
             plan_digest=self.plan_digest,
             source=str(campaign.recipients.path),
-            source_digest=self.loaded.source_digest,
+            source_digest=source_digest,
             sender_id=campaign.sender_id,
             category=campaign.category,
             message=campaign.message,
@@ -216,9 +219,14 @@ def load_recipients(campaign: Campaign) -> Loaded:
     """Open the recipients file. Raises `InputError` for a column that is not there before any row is read."""
     wanted, path = campaign.recipients, campaign.recipients_path
     template = _template(campaign)
-    _check_columns(campaign, template, read_header(path, sheet=wanted.sheet, header_row=wanted.header_row))
-    source_digest = file_digest(path)
-    dataset = read_dataset(path, sheet=wanted.sheet, header_row=wanted.header_row, date_format=wanted.date_format)
+    version_read = _version(path)
+    opened = open_dataset(path, sheet=wanted.sheet, header_row=wanted.header_row, date_format=wanted.date_format)
+    _check_columns(campaign, template, opened.header)
+    dataset = opened.read()
+    # That of a list which is read again and again is asked for when it is planned, if it still is the same.
+    source_digest = "" if dataset.scanned else file_digest(path)
+    if _version(path) != version_read:
+        raise _changed(campaign)
     phone = wanted.phone or find_phone_column(_as_in_file(dataset.source.head(PHONE_SAMPLE_ROWS).collect()), path)
     columns = dict.fromkeys([*template.fields, *wanted.keep])
     source = dataset.source.select("row", "reject_reason", pl.col(phone).alias("phone_raw"), *columns)
@@ -230,7 +238,7 @@ def load_recipients(campaign: Campaign) -> Loaded:
     if wanted.hidden_rows == "send":
         is_hidden = pl.col("reject_reason") == Reason.HIDDEN_ROW
         source = source.with_columns(pl.when(~is_hidden).then(pl.col("reject_reason")).alias("reject_reason"))
-    return Loaded(source, dataset, phone, source_digest, tuple(obstacles))
+    return Loaded(source, dataset, phone, version_read, source_digest, tuple(obstacles))
 
 
 def normalize(campaign: Campaign, loaded: Loaded) -> pl.DataFrame:
@@ -328,6 +336,14 @@ def file_digest(path: Path) -> str:
         return ""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=_DIGEST_BYTES)).hexdigest()
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    """Numbers that change when the file is written or replaced; none where there is no file."""
+    with suppress(OSError):
+        found = path.stat()
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    return ()
 
 
 def _changed(campaign: Campaign) -> InputError:

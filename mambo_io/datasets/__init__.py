@@ -5,7 +5,7 @@ shows beside it, and what could not be read as it should be is told in `Dataset.
 
 ::
 
-    reading.py     read_dataset, read_header, Dataset     ── what all formats share
+    reading.py     open_dataset, read_dataset, Dataset    ── what all formats share
     ├── files.py       which file this is, and whether it can be read at all
     ├── limits.py      what no list is: a bomb, a line of gigabytes, a million columns
     ├── header.py      column names: trimmed, distinct, none of ours
@@ -17,6 +17,6 @@ shows beside it, and what could not be read as it should be is told in `Dataset.
 
 from mambo_io.datasets.export import write_dataset
 from mambo_io.datasets.files import refuse_address
-from mambo_io.datasets.reading import Dataset, read_dataset, read_header
+from mambo_io.datasets.reading import Dataset, open_dataset, read_dataset
 
-__all__ = ["Dataset", "read_dataset", "read_header", "refuse_address", "write_dataset"]
+__all__ = ["Dataset", "open_dataset", "read_dataset", "refuse_address", "write_dataset"]

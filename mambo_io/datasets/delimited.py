@@ -295,17 +295,27 @@ def detect_encoding(path: Path) -> Encoding:
 
 
 def _examined(path: Path, codec: str, errors: str, notes: tuple[str, ...] = ()) -> Encoding:
-    quoted = damaged = False
+    quoted = damaged = bare_cr = False
     lines = limits.Lines(path)
-    with path.open(encoding=codec, errors=errors, newline="") as file:
-        while text := file.read(limits.LONGEST_LINE):
-            lines.check(text)
-            quoted = quoted or '"' in text
-            damaged = damaged or "\ufffd" in text
-        seen = file.newlines  # None, one kind of line end, or a tuple of those seen
-    bare_cr = "\r" in seen if isinstance(seen, tuple) else seen == "\r"
+    for text in _decoded(path, codec, errors):
+        lines.check(text)
+        quoted = quoted or '"' in text
+        damaged = damaged or "\ufffd" in text
+        bare_cr = bare_cr or text.count("\r") > text.count("\r\n")
     utf8_lines = codec.startswith("utf-8") and not (bare_cr or damaged)
     return Encoding(codec, errors, utf8_lines, quoted, (*notes, _DAMAGED) if damaged else notes)
+
+
+def _decoded(path: Path, codec: str, errors: str) -> Iterator[str]:
+    """The text in pieces of at most `limits.LONGEST_LINE` characters, none of which ends between a CR and its LF."""
+    decoder = codecs.getincrementaldecoder(codec)(errors)
+    with path.open("rb") as file:
+        left = ""
+        while chunk := file.read(limits.LONGEST_LINE - 1):
+            text = left + decoder.decode(chunk)
+            left = "\r" if text.endswith("\r") else ""
+            yield text.removesuffix(left) if left else text
+        yield left + decoder.decode(b"", final=True)
 
 
 def _utf16_without_bom(head: bytes) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -61,6 +61,25 @@ class Dataset:
         return tuple(self.frame.filter(pl.col("reject_reason") == reason)["row"])
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A list whose column names are known: `header` has those that `read` gives them."""
+
+    header: list[str]
+    read: Callable[[], Dataset]
+
+
+def open_dataset(
+    path: Path | str, *, sheet: str | None = None, header_row: int = 1, date_format: str = "%d/%m/%Y"
+) -> Opened:
+    """Open a list as `read_dataset` does, and look at its column names before its rows are read. Same errors."""
+    path = Path(path)
+    with _telling_os_errors(path):
+        files.check(path)
+        table = _open_table(path, sheet, header_row, date_format)
+    return Opened(list(table.header.names), lambda: _read(path, table, header_row))
+
+
 def read_dataset(
     path: Path | str, *, sheet: str | None = None, header_row: int = 1, date_format: str = "%d/%m/%Y"
 ) -> Dataset:
@@ -72,10 +91,11 @@ def read_dataset(
     A column whose name is blank, stands there twice or is one of ours is renamed, and a row with too many cells is
     rejected: see `Dataset.notes`. Raises `InputError` for a file that cannot be read, and for one without rows.
     """
-    path = Path(path)
+    return open_dataset(path, sheet=sheet, header_row=header_row, date_format=date_format).read()
+
+
+def _read(path: Path, table: Table, header_row: int) -> Dataset:
     with _telling_os_errors(path):
-        files.check(path)
-        table = _open_table(path, sheet, header_row, date_format)
         notes = [*files.lock_notes(path), *table.notes, *table.header.notes]
         if path.stat().st_size > HELD_BYTES and (source := table.scan()) is not None:
             named = source.select(
@@ -99,14 +119,6 @@ def read_dataset(
         short_rows=people.filter(pl.col("flaw") == Flaw.SHORT.value).height,
         notes=(*notes, *_flaw_notes(people)),
     )
-
-
-def read_header(path: Path | str, *, sheet: str | None = None, header_row: int = 1) -> list[str]:
-    """The names that `read_dataset` gives to the file's columns, without reading its rows. Same errors."""
-    path = Path(path)
-    with _telling_os_errors(path):
-        files.check(path)
-        return list(_open_table(path, sheet, header_row, "%d/%m/%Y").header.names)
 
 
 def _named(cells: list[str], table: Table) -> list[pl.Expr]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from mambo_io.datasets import Dataset, read_dataset, read_header
+from mambo_io.datasets import Dataset, open_dataset, read_dataset
 
 PEOPLE = [("0772123456", "Nakato"), ("0701123456", "Okello")]
 
@@ -17,7 +17,7 @@ def read(folder: Path, content: bytes, name: str = "people.csv", header_row: int
     path = folder / name
     path.write_bytes(content)
     dataset = read_dataset(path, header_row=header_row)
-    assert read_header(path, header_row=header_row) == dataset.frame.columns[2:]
+    assert open_dataset(path, header_row=header_row).header == dataset.frame.columns[2:]
     return dataset
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from mambo_io.datasets import read_dataset, read_header
+from mambo_io.datasets import open_dataset, read_dataset
 
 moment = dt.datetime.fromisoformat
 NOON_UTC = moment("2026-01-11T12:00+00:00")
@@ -64,7 +64,7 @@ def test_nested_columns_are_left_out_and_told(tmp_path: Path) -> None:
 
     dataset = read_dataset(path)
 
-    assert read_header(path) == dataset.frame.columns[2:] == ["phone"]
+    assert open_dataset(path).header == dataset.frame.columns[2:] == ["phone"]
     assert dataset.notes == ("Left out, because they hold no text, numbers or dates: 'tags', 'raw', 'who'.",)
 
 

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 import xlsxwriter
 
-from mambo_io.datasets import read_dataset, read_header
+from mambo_io.datasets import open_dataset, read_dataset
 from mambo_io.errors import InputError
 
 OLE = bytes.fromhex("d0cf11e0a1b11ae1") + bytes(1000)
@@ -176,7 +176,7 @@ def test_options_that_do_not_fit(tmp_path: Path, name: str, options: dict[str, A
     else:
         pl.DataFrame({"phone": ["0772"]}).write_parquet(path)
 
-    for read in (read_dataset, read_header):
+    for read in (read_dataset, open_dataset):
         with pytest.raises(InputError, match=message.replace("(", r"\(")):
             read(path, **options)
 

@@ -11,7 +11,7 @@ import pytest
 import xlsxwriter
 from xlsxwriter.worksheet import Worksheet
 
-from mambo_io.datasets import read_dataset, read_header
+from mambo_io.datasets import open_dataset, read_dataset
 from mambo_io.errors import InputError
 
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
@@ -135,7 +135,7 @@ def test_a_table_that_starts_lower_and_further_right_keeps_the_sheets_own_places
     path = workbook(tmp_path / "a.xlsx", fill)
     dataset = read_dataset(path, header_row=3)
 
-    assert read_header(path, header_row=3) == dataset.frame.columns[2:] == ["phone", "column_4", "name"]
+    assert open_dataset(path, header_row=3).header == dataset.frame.columns[2:] == ["phone", "column_4", "name"]
     assert dataset.frame.rows() == [(4, None, "0772", "x", "Jane"), (7, None, "0701", "#N/A", None)]
     assert dataset.blank_rows == 2
 
@@ -225,7 +225,7 @@ def test_a_sheet_by_name(tmp_path: Path, sheet: str) -> None:
     path = workbook(tmp_path / "a.xlsx", PEOPLE, hidden_sheet)
 
     assert read_dataset(path, sheet=sheet).frame["phone"].to_list() == ["0701"]
-    assert read_header(path, sheet=sheet) == ["phone"]
+    assert open_dataset(path, sheet=sheet).header == ["phone"]
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_which_sheet_is_not_guessed(
 ) -> None:
     path = workbook(tmp_path / "a.xlsx", *fill)
 
-    for reading in (read_dataset, read_header):
+    for reading in (read_dataset, open_dataset):
         with pytest.raises(InputError) as caught:
             reading(path, sheet=sheet)
         assert message in caught.value.message
