@@ -63,8 +63,7 @@ def chunk_recipients(frame: pl.DataFrame, *, chunk_size: int, canary_size: int, 
     sendable = frame.filter(is_open).select("text", "encoding", "segments", "estimated_ugx")
     sizes = labelled_sizes(chunk_size, concurrency)
     canary = min(canary_size, chunk_size)
-    groups = sendable.group_by("text", maintain_order=True).agg(pl.len().cast(pl.Int64).alias("people"))
-    groups = groups.sort("people", descending=True, maintain_order=True)
+    groups = _groups(sendable)
     canary_calls = _calls_to_reach(canary_size, groups["people"].head(canary_size).to_list(), canary)
     groups = _with_calls(groups, sizes, canary, canary_calls + CANARY_TRIES - 1)
 
@@ -74,13 +73,7 @@ def chunk_recipients(frame: pl.DataFrame, *, chunk_size: int, canary_size: int, 
         .with_columns(chunk=pl.col("before") + pl.col("call") + 1)
     )
     chunks = (
-        places.group_by("chunk")
-        .agg(
-            pl.col("call", "canaries", "text", "encoding", "segments").first(),
-            pl.len().cast(pl.Int64).alias("recipients_count"),
-            pl.col("estimated_ugx").sum().alias("expected_ugx"),
-        )
-        .sort("chunk")
+        _calls(places, alone=groups.height == sendable.height)
         .with_columns(_label(sizes), canary=pl.col("call") < pl.col("canaries"))
         .select("chunk", "label", "canary", "text", "encoding", "segments", "recipients_count", "expected_ugx")
     )
@@ -93,8 +86,39 @@ def chunk_recipients(frame: pl.DataFrame, *, chunk_size: int, canary_size: int, 
     return ChunkPlan(placed, chunks, canary_calls, groups.height)
 
 
+def _groups(sendable: pl.DataFrame) -> pl.DataFrame:
+    """text, people (Int64) of each text: the largest group first, of equal ones that which comes first in the list."""
+    if sendable["text"].n_unique() == sendable.height:  # a text for each, millions perhaps: there is nothing to group
+        return sendable.select("text", people=pl.lit(1, pl.Int64))
+    groups = sendable.group_by("text", maintain_order=True).agg(pl.len().cast(pl.Int64).alias("people"))
+    return groups.sort("people", descending=True, maintain_order=True)
+
+
+def _calls(places: pl.DataFrame, *, alone: bool) -> pl.DataFrame:
+    """The rows of each call together, in the order of the calls; `alone`: each row is a call."""
+    of_call = ["call", "canaries", "text", "encoding", "segments"]
+    if alone:
+        return places.select(
+            "chunk",
+            *of_call,
+            pl.lit(1, pl.Int64).alias("recipients_count"),
+            pl.col("estimated_ugx").alias("expected_ugx"),
+        )
+    return (
+        places.group_by("chunk")
+        .agg(
+            pl.col(of_call).first(),
+            pl.len().cast(pl.Int64).alias("recipients_count"),
+            pl.col("estimated_ugx").sum().alias("expected_ugx"),
+        )
+        .sort("chunk")
+    )
+
+
 def _in_groups(sendable: pl.DataFrame, groups: pl.DataFrame) -> pl.DataFrame:
     """Add to each row what `_with_calls` says of its text, and its position among those who get the same."""
+    if groups.height == sendable.height:
+        return sendable.hstack(groups.drop("text")).with_columns(position=pl.lit(0, pl.Int64))
     if groups.height == 1:
         of_all = groups.drop("text").row(0, named=True)
         return sendable.with_columns(
