@@ -89,7 +89,7 @@ def make_estimate(prepared: Prepared, *, account: str, ledger: Ledger | None) ->
         sendable=sendable.height,
         rejected=_counts(frame.filter(pl.col("reject_reason").is_not_null()), "reject_reason"),
         networks=_counts(sendable, "network_guess"),
-        segments=int(sendable["segments"].sum()),
+        segments=int(sendable["segments"].cast(pl.Int64).sum()),
         ucs2_recipients=sendable.filter(pl.col("encoding") == Encoding.UCS_2).height,
         texts=prepared.chunks.texts,
         calls=calls.height,

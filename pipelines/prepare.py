@@ -84,8 +84,8 @@ class Prepared:
 
     @property
     def people(self) -> pl.DataFrame:
-        """row, msisdn (Int64), network_guess, reject_reason (Enum), text (UInt64), encoding, units, segments,
-        estimated_ugx, chunk (Int64); nulls for a rejected row, but for what was known when it was turned away."""
+        """row, msisdn (Int64), network_guess, reject_reason (Enum), text, encoding (Enum), units, segments
+        (UInt32), estimated_ugx, chunk (Int64); nulls for a rejected row, but for what was known when it was turned away."""
         return self.chunks.frame
 
     @cached_property
@@ -153,7 +153,7 @@ class Prepared:
             canary_calls=self.chunks.canary_calls,
             rows=people.height,
             sendable=people["chunk"].count(),
-            segments=int(people.filter(pl.col("chunk").is_not_null())["segments"].sum()),
+            segments=int(people.filter(pl.col("chunk").is_not_null())["segments"].cast(pl.Int64).sum()),
             estimated_ugx=int(people["estimated_ugx"].sum()),
             recipients=self.tables(),
             chunks=self._chunks_with_texts(),
@@ -189,7 +189,7 @@ def _whole(piece: pl.DataFrame, people: pl.DataFrame, texts: Texts) -> pl.DataFr
         people["reject_reason"].cast(pl.String),
         pl.when(has_text).then(written["message"]).alias("message"),
         people["encoding"].cast(pl.String),
-        *people.select("units", "segments", "estimated_ugx", "chunk"),
+        *people.select(pl.col("units", "segments", "estimated_ugx", "chunk").cast(pl.Int64)),
     )
 
 

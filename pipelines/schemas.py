@@ -45,8 +45,8 @@ def priced(max_segments: int) -> pa.DataFrameSchema:
     return pa.DataFrameSchema(
         {
             "encoding": pa.Column(ENCODINGS),
-            "units": pa.Column(pl.Int64, pa.Check.ge(1, error=Reason.EMPTY_MESSAGE.value)),
-            "segments": pa.Column(pl.Int64, pa.Check.le(max_segments, error=Reason.MESSAGE_TOO_LONG.value)),
+            "units": pa.Column(pl.UInt32, pa.Check.ge(1, error=Reason.EMPTY_MESSAGE.value)),
+            "segments": pa.Column(pl.UInt32, pa.Check.le(max_segments, error=Reason.MESSAGE_TOO_LONG.value)),
             "estimated_ugx": pa.Column(pl.Int64, pa.Check.ge(1)),
         },
         name="priced",

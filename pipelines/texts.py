@@ -27,16 +27,15 @@ class Texts:
     def measured(self) -> pl.DataFrame:
         """What each person would be sent, in the order of `source`; one row for all where all get the same.
 
-        text (UInt64: the same number for the same text, within this process), encoding (`ENCODINGS`), units, segments
-        (Int64), reason (`REASONS`: why there is no text).
+        text (the same number for the same text, within this process), encoding (`ENCODINGS`), units, segments (UInt32),
+        reason (`REASONS`: why there is no text).
         """
         return (
             measure_messages(self._rendered())
             .select(
-                pl.col("message").hash(seed=0).alias("text"),
+                (pl.lit(0, pl.UInt8) if self.is_one else pl.col("message").hash(seed=0)).alias("text"),
                 pl.col("encoding").cast(ENCODINGS),
-                "units",
-                "segments",
+                pl.col("units", "segments").cast(pl.UInt32),
                 pl.col("reject_reason").cast(REASONS).alias("reason"),
             )
             .collect(engine="streaming")
