@@ -70,7 +70,7 @@ def chunk_recipients(frame: pl.DataFrame, *, chunk_size: int, canary_size: int, 
     places = (
         _in_groups(sendable, groups)
         .with_columns(_call_of_group(sizes, canary).alias("call"))
-        .with_columns(chunk=pl.col("before") + pl.col("call") + 1)
+        .with_columns(chunk=(pl.col("before") + pl.col("call") + 1).cast(pl.Int64))
     )
     chunks = (
         _calls(places, alone=groups.height == sendable.height)
@@ -80,8 +80,8 @@ def chunk_recipients(frame: pl.DataFrame, *, chunk_size: int, canary_size: int, 
     if sendable.is_empty():
         placed = frame.with_columns(chunk=pl.lit(None, pl.Int64))
     else:
-        place = (pl.lit(is_open).cum_sum().cast(pl.Int64) - 1).clip(0)
-        placed = frame.with_columns(chunk=pl.when(is_open).then(pl.lit(places["chunk"]).gather(place)))
+        place = pl.when(is_open).then(pl.lit(is_open).cum_sum() - 1)
+        placed = frame.with_columns(chunk=pl.lit(places["chunk"]).gather(place))
     assert placed["chunk"].count() == sendable.height == chunks["recipients_count"].sum(), "not one chunk for each row"
     return ChunkPlan(placed, chunks, canary_calls, groups.height)
 
@@ -122,8 +122,8 @@ def _in_groups(sendable: pl.DataFrame, groups: pl.DataFrame) -> pl.DataFrame:
     if groups.height == 1:
         of_all = groups.drop("text").row(0, named=True)
         return sendable.with_columns(
-            *(pl.lit(value, pl.Int64).alias(name) for name, value in of_all.items()),
-            position=pl.int_range(pl.len(), dtype=pl.Int64),
+            *(pl.lit(value, pl.Int32).alias(name) for name, value in of_all.items()),
+            position=pl.int_range(pl.len(), dtype=pl.Int32),
         )
     return sendable.join(groups, on="text", how="left", maintain_order="left").with_columns(
         position=pl.int_range(pl.len(), dtype=pl.Int64).over("before")
@@ -170,8 +170,10 @@ def _call_of_group(sizes: list[int], canary: int) -> pl.Expr:
 def _call_of_cycle(position: pl.Expr, sizes: list[int]) -> pl.Expr:
     """The index of the call that takes the recipient at `position` where calls have these sizes in turn."""
     *starts, cycle = accumulate(sizes)
-    within = [(position % cycle >= start).cast(pl.Int64) for start in starts]
-    return position // cycle * len(sizes) + pl.sum_horizontal(pl.lit(0, pl.Int64), *within)
+    call = position // cycle * len(sizes)
+    for start in starts:
+        call += (position % cycle >= start).cast(pl.Int32)
+    return call
 
 
 def _label(sizes: list[int]) -> pl.Expr:

@@ -84,8 +84,8 @@ class Prepared:
 
     @property
     def people(self) -> pl.DataFrame:
-        """row, msisdn (Int64), network_guess, reject_reason (Enum), text, encoding (Enum), units, segments
-        (UInt32), estimated_ugx, chunk (Int64); nulls for a rejected row, but for what was known when it was turned away."""
+        """row, msisdn, estimated_ugx, chunk (Int64), network_guess, reject_reason, encoding (Enum), units, segments
+        (UInt32), text. Of a rejected row what was known when it was turned away."""
         return self.chunks.frame
 
     @cached_property
