@@ -1,0 +1,211 @@
+"""Ten million people: preparing their list against what polars takes to copy the file, planning against a bare load.
+
+Each side runs in a process of its own, so that the start of Python and its imports are part of the time, and the peak
+of its memory is its own. Nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import polars as pl
+import pytest
+
+from support.processes import MAMBO
+
+PEOPLE = int(os.environ.get("PEOPLE", 10_000_000))
+TURNS = 3
+
+CAMPAIGN = """
+name = "national"
+sender_id = "MamboSMS"
+category = "customised"
+message = "{message}"
+sandbox_only = true
+[recipients]
+path = "{path}"
+phone = "phone"
+"""
+ONE_TEXT = "Clinic day is Friday. Bring your card."
+A_TEXT_FOR_EACH = "Dear {name} of {district}, clinic day is Friday. Your number is {phone}."
+
+
+@dataclass(frozen=True)
+class Cost:
+    seconds: float
+    peak_mb: float
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("lists")
+    yield folder
+    shutil.rmtree(folder)
+
+
+def write_people(path: Path, people: int) -> None:
+    """A list as it comes: half `07…`, a fifth `256…`, some with spaces, some damaged; phone, name, district."""
+    chance = pl.col("row").hash(seed=1) % 100
+    national = pl.format(
+        "{}{}",
+        (pl.col("row").hash(seed=2) % 6).replace_strict(dict(enumerate(("77", "78", "76", "70", "75", "74")))),
+        (pl.col("row").hash(seed=3) % 10_000_000).cast(pl.String).str.zfill(7),
+    )
+    phone = (
+        pl.when(chance < 50)
+        .then(pl.format("0{}", national))
+        .when(chance < 70)
+        .then(pl.format("256{}", national))
+        .when(chance < 85)
+        .then(pl.format("+256{}", national))
+        .when(chance < 94)
+        .then(pl.format("0{} {} {}", *(national.str.slice(start, 3) for start in (0, 3, 6))))
+        .when(chance < 96)
+        .then(national)
+        .when(chance < 97)
+        .then(pl.lit(None, pl.String))
+        .when(chance < 98)
+        .then(national.str.slice(0, 8))
+        .otherwise(pl.format("O{}", national))
+    )
+    names = dict(enumerate(("Jane", "Amos", "Grace", "Okello", "Nakato", "Mukasa", "Achieng", "Kato")))
+    districts = dict(enumerate(("Kampala", "Wakiso", "Gulu", "Mbarara", "Jinja", "Lira", "Arua")))
+    pl.LazyFrame({"row": pl.int_range(people, eager=True)}).select(
+        phone=phone,
+        name=(pl.col("row").hash(seed=4) % len(names)).replace_strict(names),
+        district=(pl.col("row").hash(seed=5) % len(districts)).replace_strict(districts),
+    ).sink_csv(path)
+
+
+def campaign(folder: Path, people: int, message: str) -> Path:
+    """A campaign over a list of so many, which is written if it is not there."""
+    path = folder / f"people-{people}.csv"
+    if not path.exists():
+        write_people(path, people)
+    file = folder / f"campaign-{people}-{len(message)}.toml"
+    file.write_text(CAMPAIGN.format(message=message, path=path.name), encoding="utf-8")
+    return file
+
+
+def run(*command: str, cwd: Path, exit_code: int = 0, **environment: str) -> Cost:
+    """What a process took, from its start to its end."""
+    began = time.perf_counter()
+    with subprocess.Popen(
+        command,
+        cwd=cwd,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "MAMBO_STORE": str(cwd / "none.db"), **environment},
+    ) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == exit_code
+    return Cost(time.perf_counter() - began, usage.ru_maxrss / 1024)
+
+
+def python(program: str, *arguments: object, cwd: Path) -> Cost:
+    return run(sys.executable, "-c", program, *map(str, arguments), cwd=cwd)
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("message", "most", "most_mb"),
+    [pytest.param(ONE_TEXT, 1.2, 1_000, id="one text"), pytest.param(A_TEXT_FOR_EACH, 4, 2_000, id="a text for each")],
+)
+def test_estimate(folder: Path, table_row: Callable[..., None], message: str, most: float, most_mb: int) -> None:
+    file = campaign(folder, PEOPLE, message)
+    copy = "import polars, sys; polars.scan_csv(sys.argv[1], infer_schema=False).sink_parquet('copy.parquet')"
+    copies, ours = [], []
+    for _ in range(TURNS):
+        copies.append(python(copy, f"people-{PEOPLE}.csv", cwd=folder))
+        ours.append(run(*MAMBO, "estimate", file.name, cwd=folder))
+    ratio = median(cost.seconds for cost in ours) / median(cost.seconds for cost in copies)
+    texts = "one text" if message == ONE_TEXT else "a text for each"
+    table_row(
+        f"mambo estimate, {PEOPLE:,} rows, {texts}",
+        f"scan_csv().sink_parquet() ({median(cost.seconds for cost in copies):.1f} s)",
+        wanted=f"at most {most}; {most_mb:,} MB",
+        reached=f"{ratio:.1f} ({median(cost.seconds for cost in ours):.1f} s); "
+        f"{max(cost.peak_mb for cost in ours):,.0f} MB",
+    )
+
+
+# Rows in and out of the ledger: the same ones, by a program that does nothing else.
+BARE_LOAD = """
+import sqlite3, sys
+import polars as pl
+source, target = sqlite3.connect(sys.argv[1]), sqlite3.connect(sys.argv[2], isolation_level=None)
+for pragma in ("journal_mode = WAL", "synchronous = FULL"):
+    target.execute(f"PRAGMA {pragma}")
+for name in ("recipients", "recipients_of_chunk"):
+    target.execute(source.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (name,)).fetchone()[0])
+rows = pl.read_parquet(sys.argv[3])
+marks = ", ".join("?" * rows.width)
+for start in range(0, rows.height, 50_000):
+    target.execute("BEGIN IMMEDIATE")
+    target.executemany(f"INSERT INTO recipients VALUES ({marks})", rows.slice(start, 50_000).rows())
+    target.execute("COMMIT")
+"""
+BARE_FETCH = """
+import sqlite3, sys
+rows = sqlite3.connect(sys.argv[1]).execute("SELECT * FROM recipients").fetchall()
+assert rows
+"""
+ROWS_TO_PARQUET = """
+import sqlite3, sys
+import polars as pl
+rows = pl.read_database("SELECT * FROM recipients", sqlite3.connect(sys.argv[1]), infer_schema_length=None)
+rows.write_parquet(sys.argv[2])
+"""
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("people", [PEOPLE // 10, PEOPLE])
+def test_plan_and_results(folder: Path, table_row: Callable[..., None], people: int) -> None:
+    """`mambo send` outside the sending window records the plan and makes no call; then the results are written."""
+    file = campaign(folder, people, ONE_TEXT)
+    hour = (time.gmtime().tm_hour + 3 + 12) % 22  # in Kampala, and half a day away
+    text = file.read_text(encoding="utf-8") + f'[sending]\nwindow = "{hour:02}:00-{hour + 1:02}:00"\n'
+    planned = folder / f"planned-{people}.toml"
+    planned.write_text(text, encoding="utf-8")
+    settings = {"MAMBO_API_KEY": "sandbox-key-of-nobody", "MAMBO_BASE_URL": "http://127.0.0.1:9"}
+    store = folder / f"ledger-{people}.db"
+
+    plan = run(
+        *MAMBO, "send", planned.name, "--direct", "--yes", cwd=folder, exit_code=3, MAMBO_STORE=str(store), **settings
+    )
+    rows = folder / f"rows-{people}.parquet"
+    python(ROWS_TO_PARQUET, store, rows, cwd=folder)
+    bare = python(BARE_LOAD, store, folder / f"bare-{people}.db", rows, cwd=folder)
+    table_row(
+        f"mambo send up to the first call, {people:,} rows",
+        f"bare bulk load ({bare.seconds:.1f} s)",
+        wanted="at most 1.5",
+        reached=f"{plan.seconds / bare.seconds:.1f} ({plan.seconds:.1f} s); {plan.peak_mb:,.0f} MB",
+    )
+
+    totals = run(*MAMBO, "status", "national", cwd=folder, exit_code=3, MAMBO_STORE=str(store))
+    export = run(*MAMBO, "results", "national", "--output", "results.csv", cwd=folder, MAMBO_STORE=str(store))
+    fetch = python(BARE_FETCH, store, cwd=folder)
+    table_row(
+        f"mambo results to CSV, {people:,} rows",
+        f"bare fetch of the rows ({fetch.seconds:.1f} s)",
+        wanted="at most 2",
+        reached=f"{export.seconds / fetch.seconds:.1f} ({export.seconds:.1f} s); {export.peak_mb:,.0f} MB",
+    )
+    table_row(f"mambo status, {people:,} rows", "-", wanted="at most 1 s", reached=f"{totals.seconds:.1f} s")
+
+
+@pytest.mark.parametrize(
+    ("command", "wanted"), [(("--help",), "at most 0.4 s"), (("check", "0772123456"), "at most 0.8 s")]
+)
+def test_start(folder: Path, table_row: Callable[..., None], command: tuple[str, ...], wanted: str) -> None:
+    seconds = [run(*MAMBO, *command, cwd=folder).seconds for _ in range(2 * TURNS + 1)]
+    table_row(f"mambo {' '.join(command)}", "-", wanted=wanted, reached=f"{median(seconds):.2f} s")
