@@ -222,6 +222,10 @@ def send_campaign(
     return Failed(name="Stopped", message=told, data=Stopped(told))
 
 
+# Where the function itself is found: `serve` pickles it for another process, by this name instead of with all it uses.
+send_campaign.fn.__qualname__ = "send_campaign.fn"
+
+
 def _told(summary: CampaignSummary) -> str:
     """The summary in one line without anything personal."""
     counts = ", ".join(f"{count:,} {outcome}" for outcome, count in summary.outcomes.items())
