@@ -8,7 +8,6 @@ import signal
 import time
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from mambo_io.datasets import read_dataset
