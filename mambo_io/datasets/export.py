@@ -7,6 +7,7 @@ become one (https://owasp.org/www-community/attacks/CSV_Injection).
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import hashlib
 import os
 import re
@@ -68,7 +69,7 @@ def neutralised(text: pl.Expr) -> pl.Expr:
 def _replacing(path: Path) -> Iterator[Path]:
     """A file to write beside `path`, which takes its place at the end; after any error nothing is left of it.
 
-    What a killed process left behind goes at the next writing to the same `path`.
+    What a killed process left behind goes at the next writing to the same `path`; of two at a time the later one wins.
     """
     folder = None
     try:
@@ -89,8 +90,11 @@ def _replacing(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())  # a power cut must not leave the new name and half of the content
         unfinished.replace(target)
     except (OSError, FileCreateError, pl.exceptions.ComputeError) as error:
-        if (reason := _system_reason(error)) is None:
+        reason = _system_reason(error)
+        if reason is None:
             raise
+        if folder is not None and reason == os.strerror(errno.ENOENT):
+            reason = "another process began to write it, too"
         raise InputError(f"the file cannot be written: {reason}", file=path) from None
     finally:
         if folder is not None:
