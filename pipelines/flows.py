@@ -7,6 +7,7 @@ edition and sends nothing twice.
 
 `send_campaign` runs wherever Prefect's settings say. Without PREFECT_API_URL Prefect starts a server of its own and
 gives it 20 s, which its first start may exceed: set PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS=120.
+`send_campaign.serve()` offers it in Prefect's pages; a run that is cancelled there drains what is in flight.
 """
 
 from __future__ import annotations

@@ -353,6 +353,7 @@ class SendLoop:
     def _signals(self) -> Iterator[None]:
         """SIGTERM, a closed terminal and one Ctrl-C drain; a second one gives the calls in flight up as unknown.
 
+        Prefect cancels a run by SIGTERM, too, and kills it half a minute later; no call may take longer than 25 s.
         What is ignored, as SIGHUP is under nohup, stays ignored. The handlers are put back.
         """
         if threading.current_thread() is not threading.main_thread():
