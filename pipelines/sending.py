@@ -128,6 +128,7 @@ class SendLoop:
         self._rests_in_a_row = 0
         self._unknown_in_a_row = 0
         self._refused_in_a_row = 0
+        self._give_up_at: float | None = None  # monotonic; while the ledger takes no new calls
         self._defect: Exception | None = None
 
     async def run(self) -> RunEnd:
@@ -165,6 +166,8 @@ class SendLoop:
         if not want and not ends:
             return Hold.BUSY, pause_s or None
         exchange = self._commit(ends, want)
+        if want:
+            self._give_up_at = None
         for call in exchange.calls:
             self._in_flight[call.attempt_id] = asyncio.create_task(self._call(call))
         self._on_progress(self._progress)
@@ -193,10 +196,11 @@ class SendLoop:
     async def _outlast(self, failure: LedgerFailed, ends: Sequence[CallEnd]) -> None:
         """The ledger could not be written: claim nothing, wait for the calls that are out, and try again for a while.
 
-        Returns when the ledger has taken everything. Otherwise raises a `LedgerFailed` once nothing is out any more,
-        and the next run finds in the side file what could not be recorded. A signal ends the patience.
+        Returns when the ledger has taken everything; a full disk may have room for that, and still none for the next
+        call, so the patience goes on then. Otherwise raises a `LedgerFailed` once nothing is out any more, and the next
+        run finds in the side file what could not be recorded. A signal ends the patience.
         """
-        give_up_at = time.monotonic() + _LEDGER_PATIENCE_S
+        give_up_at = self._give_up_at = self._give_up_at or time.monotonic() + _LEDGER_PATIENCE_S
         unrecorded = list(ends)
         kept = self._keep(ends)
         while self._in_flight or not (failure.lasting or self._asked_before or time.monotonic() > give_up_at):
@@ -349,6 +353,7 @@ class SendLoop:
     def _signals(self) -> Iterator[None]:
         """SIGTERM, a closed terminal and one Ctrl-C drain; a second one gives the calls in flight up as unknown.
 
+        Prefect cancels a run by SIGTERM, too, and kills it half a minute later; no call may take longer than 25 s.
         What is ignored, as SIGHUP is under nohup, stays ignored. The handlers are put back.
         """
         if threading.current_thread() is not threading.main_thread():

@@ -7,8 +7,12 @@ become one (https://owasp.org/www-community/attacks/CSV_Injection).
 from __future__ import annotations
 
 import datetime as dt
+import errno
+import hashlib
+import os
 import re
-import secrets
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,25 +67,38 @@ def neutralised(text: pl.Expr) -> pl.Expr:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """A file to write beside `path`, which takes its place at the end; after any error nothing is left of it."""
-    unfinished = None
+    """A file to write beside `path`, which takes its place at the end; after any error nothing is left of it.
+
+    What a killed process left behind goes at the next writing to the same `path`; of two at a time the later one wins.
+    """
+    folder = None
     try:
         if path.is_dir():
             raise InputError("this is a folder", file=path, fix="Give the path of a file.")
         if not path.parent.is_dir():
             raise InputError(f"no folder {str(path.parent)!r}", file=path, fix="Make the folder first.")
         target = path.resolve()  # so that a symbolic link stays one
-        unfinished = target.with_name(f".unfinished-{secrets.token_hex(4)}{target.suffix}")
-        unfinished.touch(exist_ok=False)
+        # A short name of its own, because the target's may be as long as the system takes.
+        prefix = f".unfinished-{hashlib.blake2b(os.fsencode(target.name), digest_size=8).hexdigest()}-"
+        for left in target.parent.glob(f"{prefix}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        # A folder, because a workbook's parts are written first; its owner's alone, because numbers stand in it.
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
+        unfinished = folder / f"unfinished{target.suffix}"
         yield unfinished
+        with unfinished.open("r+b") as written:
+            os.fsync(written.fileno())  # a power cut must not leave the new name and half of the content
         unfinished.replace(target)
     except (OSError, FileCreateError, pl.exceptions.ComputeError) as error:
-        if (reason := _system_reason(error)) is None:
+        reason = _system_reason(error)
+        if reason is None:
             raise
+        if folder is not None and reason == os.strerror(errno.ENOENT):
+            reason = "another process began to write it, too"
         raise InputError(f"the file cannot be written: {reason}", file=path) from None
     finally:
-        if unfinished is not None:
-            unfinished.unlink(missing_ok=True)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _system_reason(error: Exception) -> str | None:
@@ -135,7 +152,8 @@ def _write_xlsx(frame: pl.DataFrame, path: Path) -> None:
         for name, dtype in frame.schema.items()
         if isinstance(dtype, pl.Datetime)
     )
-    with xlsxwriter.Workbook(path, {"constant_memory": True, "nan_inf_to_errors": True}) as book:
+    options = {"constant_memory": True, "nan_inf_to_errors": True, "tmpdir": str(path.parent)}
+    with xlsxwriter.Workbook(path, options) as book:
         sheet = book.add_worksheet("Results")
         title = book.add_format({"bold": True})
         moment = book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})

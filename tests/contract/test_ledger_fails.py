@@ -41,6 +41,7 @@ from pipelines.summary import CampaignSummary
 from support.checker import check
 from support.ledgers import NOON, plan, rows_of
 from support.lists import campaign_of
+from support.postgres import PostgresServer
 from support.sandboxed import people, rows, settings
 
 PEOPLE = 60
@@ -173,20 +174,27 @@ def writers(connections: list[Any]) -> list[sqlite3.Connection]:
 # --- SQLite ----------------------------------------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def mounted(folder: Path, options: str) -> Iterator[Path]:
+    """A small disk in memory, which root can mount."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk; another test refuses what is written without one")
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, encoding="utf-8", check=False
+    )
+    if done.returncode != 0:
+        pytest.skip(f"no right to mount a small disk: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of eight megabytes, which root can mount."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a small disk; the next test fills the ledger by max_page_count")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], capture_output=True, encoding="utf-8", check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"no right to mount a small disk: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
+    with mounted(tmp_path / "disk", "size=8m") as disk:
+        yield disk
 
 
 def fill(disk: Path) -> Path:
@@ -424,6 +432,57 @@ def test_the_server_may_only_be_read(tmp_path: Path, api: SandboxHandle, postgre
     finally:
         set_read_only("off")
     assert "read-only transaction. Make the store writable" in said
+    case.goes_on()
+
+
+@pytest.fixture
+def small_server_disk(postgres_server: PostgresServer, postgres_url: str) -> Iterator[Path]:
+    """A disk of sixteen megabytes on which the ledger's database lies; the server's log of changes stays elsewhere."""
+    Store(postgres_url, create=True).close()
+    with administrator(postgres_url) as connection:
+        connection.execute("ALTER TABLE attempts SET (fillfactor = 10)")  # so that it has to grow for every few calls
+    owner, database = postgres_server.folder.stat(), make_url(postgres_url).database
+    options = f"size=16m,mode=700,uid={owner.st_uid},gid={owner.st_gid}"
+    with (
+        mounted(postgres_server.folder / "disk", options) as disk,
+        administrator(postgres_server.url("postgres")) as connection,
+    ):
+        connection.execute(f"CREATE TABLESPACE small LOCATION '{disk}'")
+        connection.execute(f"ALTER DATABASE {database} SET TABLESPACE small")
+        yield disk
+        connection.execute(f"ALTER DATABASE {database} SET TABLESPACE pg_default")
+        connection.execute("DROP TABLESPACE small")
+
+
+def test_the_servers_disk_is_full(
+    tmp_path: Path, api: SandboxHandle, postgres_url: str, small_server_disk: Path
+) -> None:
+    case = Case(tmp_path, api, postgres_url)
+    case.slack = 4  # there is some room left in the table's last page
+    said = case.send_into(lambda: fill(small_server_disk))
+    assert "No space left on device. Free some space; nothing was lost." in said
+    (small_server_disk / "filler").unlink()
+    case.goes_on()
+
+
+def test_the_server_says_that_its_disk_is_full(tmp_path: Path, api: SandboxHandle, postgres_url: str) -> None:
+    """It takes what calls came to, which has room in the pages that there are, but no new call."""
+    case = Case(tmp_path, api, postgres_url)
+    refuse = """
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            RAISE EXCEPTION USING ERRCODE = 'disk_full', MESSAGE = 'could not extend file: No space left on device';
+        END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON attempts EXECUTE FUNCTION refuse();
+    """
+
+    def be_full() -> None:
+        with administrator(postgres_url) as connection:
+            connection.execute(refuse)
+
+    said = case.send_into(be_full)
+    assert "No space left on device. Free some space; nothing was lost." in said
+    with administrator(postgres_url) as connection:
+        connection.execute("DROP FUNCTION refuse CASCADE")
     case.goes_on()
 
 

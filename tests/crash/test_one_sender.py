@@ -22,20 +22,19 @@ from support.kills import DONE, LEFT
 from support.ledgers import Run, plan
 
 STARTS = 100
-CONNECTIONS = 40  # at a time: the tests' PostgreSQL has 50
 COMMANDS = 10 if "KILLS" in os.environ else 3  # a process takes more than a second, so `make test` starts few
 REFUSED = 2  # exit code
 
 
 def test_of_a_hundred_simultaneous_starts_one_sends(store_url: str) -> None:
-    """Each with a store and a connection of its own. The one that has the lock keeps it until all others have asked."""
-    barrier, connections = threading.Barrier(STARTS), threading.Semaphore(CONNECTIONS)
-    others_refused = threading.Semaphore(0)
+    """Each with a store and a connection of its own, all of them open when the first asks for the lock. The one that
+    has it keeps it until all others have asked."""
+    barrier, others_refused = threading.Barrier(STARTS, timeout=60), threading.Semaphore(0)
 
     def start(_: int) -> str | None:
         """The call that this one may make; None when another is the sender."""
-        barrier.wait()
-        with connections, Store(store_url) as store, store.writer() as connection:
+        with Store(store_url) as store, store.writer() as connection:
+            barrier.wait()
             try:
                 with store.lock("clinic-day/1", connection):
                     run = Run(connection, Ledger(store).get("clinic-day"))

@@ -6,7 +6,6 @@ through in `tests/flows/test_flow_secrets.py`.
 
 from __future__ import annotations
 
-import os
 import signal
 import stat
 import sys
@@ -16,9 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-import psycopg
 import pytest
-from psycopg import sql
 
 from mambo_io.sandbox import SandboxHandle
 from mambo_io.sandbox.faults import Delay
@@ -37,7 +34,7 @@ class Run:
     folder: Path
     home: Path
     store: str
-    admin_url: str
+    postgres_url: str  # of the same database, for the tests
     environment: dict[str, str] = field(default_factory=dict)
     said: list[tuple[str, bytes]] = field(default_factory=list)
 
@@ -69,25 +66,19 @@ class Run:
             *search(iter(self.said)),
             *search(files_in(self.home)),
             *search(beside),
-            *search(rows_in(self.admin_url), numbers=False),
+            *search(rows_in(self.postgres_url), numbers=False),
         ]
 
 
 @pytest.fixture
 def sent(tmp_path: Path, postgres_url: str) -> Run:
-    admin_url = postgres_url.replace("+psycopg", "")
-    role = f"jane_{os.getpid()}_{time.monotonic_ns()}"
-    with psycopg.connect(admin_url, autocommit=True) as connection:
-        create = sql.SQL("CREATE ROLE {} LOGIN SUPERUSER PASSWORD {}")
-        connection.execute(create.format(sql.Identifier(role), sql.Literal(STORE_PASSWORD)))
-    host = postgres_url.rpartition("@")[2]
     folder, home = tmp_path / "campaign", tmp_path / "home"
     folder.mkdir()
     home.mkdir()
     (folder / "people.csv").write_text(canaries.people(6))
     sending = {"chunk_size": 1, "canary_size": 1, "concurrency": 1}
     (folder / "clinic-day.toml").write_text(campaign_toml(sending=sending))
-    return Run(folder, home, f"postgresql://{role}:{quote(STORE_PASSWORD, safe='')}@{host}", admin_url)
+    return Run(folder, home, canaries.store(postgres_url), postgres_url)
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +209,7 @@ def test_the_search_finds_what_is_there(sent: Run, planted: str) -> None:
 
 
 def test_the_search_looks_into_the_ledger_too(sent: Run) -> None:
-    with psycopg.connect(sent.admin_url, autocommit=True) as connection:
+    with canaries.connect(sent.postgres_url) as connection:
         connection.execute("CREATE TABLE replies (raw TEXT)")
         connection.execute("INSERT INTO replies VALUES (%s)", [f"no: {API_KEY}"])
 

@@ -3,6 +3,7 @@ and answers, logs, artifacts, stored results, the log in the data folder, and wh
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,12 +11,12 @@ import pytest
 
 from mambo_io.log import log_file
 from mambo_io.sandbox import SandboxHandle
-from mambo_io.sandbox.faults import SuccessFalse
+from mambo_io.sandbox.faults import Delay, SuccessFalse
 from support import canaries
-from support.canaries import API_KEY, PASSWORD, search
+from support.canaries import API_KEY, PASSWORD, rows_in, search
 from support.lists import campaign_of
 from support.prefect_server import PrefectServer
-from support.processes import mambo
+from support.processes import MAMBO, mambo, started
 from support.sandboxed import environment
 
 pytestmark = pytest.mark.xdist_group("engine")
@@ -47,3 +48,31 @@ def test_a_run_that_stops_and_goes_on(
     assert "secrets/1: paused, refused_in_a_row" in log_file().read_text(encoding="utf-8")
     said = "".join(run.stdout + run.stderr for run in runs).encode()
     assert search(iter([("engine", known), ("output", said), ("log", log_file().read_bytes())])) == []
+
+
+def test_a_run_that_is_killed_and_goes_on(
+    engine: PrefectServer, start_sandbox: Callable[..., SandboxHandle], postgres_url: str, tmp_path: Path
+) -> None:
+    """Killed with a call out, so that it could tell nobody; the next run settles it by the account's password."""
+    api = start_sandbox(api_key=API_KEY, password=PASSWORD)
+    file = campaign_of(tmp_path, canaries.people(12, block=1), name="secrets-killed", sections=LIMITS).file
+    settings = environment(api, canaries.store(postgres_url))
+    api.set_faults([Delay(after_s=60, skip=1)])
+
+    with started(*MAMBO, "send", file.name, "--yes", cwd=tmp_path, env=settings) as process:
+        while api.calls().height < 2:
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.05)
+        process.kill()
+        said, _ = process.communicate()
+    api.set_faults([])
+    left = search(iter([("engine", engine.everything()), ("output", said.encode()), ("log", log_file().read_bytes())]))
+    again = mambo("send", file.name, "--yes", cwd=tmp_path, env=settings, timeout_s=120)
+
+    assert again.returncode == 0, again.stderr
+    assert [run["state_name"] for run in engine.runs("secrets-killed/1")] == ["Running", "Completed"]
+    assert left == []
+    known, said = engine.everything(), again.stdout + again.stderr
+    assert b"secrets-killed.toml" in known, "the killed run's parameters"
+    assert search(iter([("engine", known), ("output", said.encode()), ("log", log_file().read_bytes())])) == []
+    assert search(rows_in(postgres_url), numbers=False) == []

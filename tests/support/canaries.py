@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import html
 import json
+import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -32,6 +35,19 @@ def people(count: int, *, block: int = 0) -> str:
     return "phone\n" + "".join(f"0{_PREFIX}{block:02}{index:02}\n" for index in range(count))
 
 
+def store(postgres_url: str) -> str:
+    """The URL of the same database for a user of its own, whose password is a canary."""
+    role = f"jane_{os.getpid()}_{time.monotonic_ns()}"
+    create = sql.SQL("CREATE ROLE {} LOGIN SUPERUSER PASSWORD {}")
+    with connect(postgres_url) as connection:
+        connection.execute(create.format(sql.Identifier(role), sql.Literal(STORE_PASSWORD)))
+    return f"postgresql://{role}:{quote(STORE_PASSWORD, safe='')}@{postgres_url.rpartition('@')[2]}"
+
+
+def connect(postgres_url: str) -> psycopg.Connection[Any]:
+    return psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True)
+
+
 def search(things: Iterator[tuple[str, bytes]], *, numbers: bool = True) -> list[Found]:
     """Every canary in `things`, which are names and contents; where numbers may stand, secrets alone."""
     wanted = {form for secret in (API_KEY, PASSWORD, STORE_PASSWORD) for form in _forms(secret)}
@@ -49,7 +65,7 @@ def files_in(*folders: Path) -> Iterator[tuple[str, bytes]]:
 
 def rows_in(postgres_url: str) -> Iterator[tuple[str, bytes]]:
     """Every row of every table, as text."""
-    with psycopg.connect(postgres_url) as connection:
+    with connect(postgres_url) as connection:
         tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
         for (table,) in tables:
             for (row,) in connection.execute(sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier(table))):

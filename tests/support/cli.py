@@ -135,13 +135,14 @@ class Cli:
     def listing(self) -> dict[str, bytes]:
         """Every file of the folder with its content; of a database what it holds, wherever SQLite keeps that."""
         return {
-            str(path.relative_to(self.folder)): _rows(path) if path.suffix == ".db" else path.read_bytes()
+            str(path.relative_to(self.folder)): dump(path) if path.suffix == ".db" else path.read_bytes()
             for path in sorted(self.folder.rglob("*"))
             if path.is_file() and not path.name.endswith((".db-shm", ".db-wal"))
         }
 
 
-def _rows(database: Path) -> bytes:
+def dump(database: Path) -> bytes:
+    """What a SQLite database holds, as SQL."""
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         return "\n".join(connection.iterdump()).encode()
 

@@ -98,7 +98,8 @@ def running(*, fsync: bool = False) -> Iterator[PostgresServer]:
 def _create_cluster(binaries: Path, folder: Path, child: dict[str, Any], *, port: int, fsync: bool) -> None:
     password = folder / "password"
     password.write_text(_PASSWORD, encoding="ascii")
-    settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "max_connections": 50}
+    # Twice the hundred that a test holds at once: a connection that was closed counts until its process is gone.
+    settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "max_connections": 200}
     if not fsync:
         settings |= {"fsync": "off", "full_page_writes": "off"}
     options = {"pgdata": folder / "data", "username": _USER, "pwfile": password, "auth": "scram-sha-256"}

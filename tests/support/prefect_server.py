@@ -36,6 +36,30 @@ class PrefectServer:
         """The latest flow run of this name."""
         return self.runs(name)[-1]
 
+    def deploys(self, deployment: str) -> bool:
+        """Whether this deployment (FLOW/NAME) is there."""
+        with self._client() as client:
+            return client.get(f"/deployments/name/{deployment}").is_success
+
+    def start(self, deployment: str, **parameters: str) -> str:
+        """Ask for a run of a deployment, as its page does; gives the run's id."""
+        with self._client() as client:
+            found = client.get(f"/deployments/name/{deployment}").raise_for_status().json()
+            asked = client.post(f"/deployments/{found['id']}/create_flow_run", json={"parameters": parameters})
+            return str(asked.raise_for_status().json()["id"])
+
+    def cancel(self, run_id: str) -> None:
+        """Ask for the end of a run, as its page does."""
+        with self._client() as client:
+            state = {"type": "CANCELLING", "name": "Cancelling"}
+            client.post(f"/flow_runs/{run_id}/set_state", json={"state": state}).raise_for_status()
+
+    def final_state(self, run_id: str) -> str | None:
+        """The name of the state in which a run has ended; None as long as it goes on."""
+        with self._client() as client:
+            run = client.get(f"/flow_runs/{run_id}").raise_for_status().json()
+        return run["state_name"] if run["state_type"] in _FINAL else None
+
     def task_runs(self, run: dict[str, Any], count: int) -> list[dict[str, Any]]:
         """The task runs of a flow run, in the order in which they began.
 
@@ -66,7 +90,7 @@ class PrefectServer:
     def _all(self, kind: str, query: Mapping[str, Any] = MappingProxyType({})) -> list[dict[str, Any]]:
         """Every item of a kind, page by page."""
         found: list[dict[str, Any]] = []
-        with httpx.Client(base_url=self.url, trust_env=False, timeout=30) as client:
+        with self._client() as client:
             while True:
                 page = {**query, "limit": _PAGE, "offset": len(found)}
                 response = client.post(f"/{kind}/filter", json=page).raise_for_status()
@@ -74,6 +98,9 @@ class PrefectServer:
                 found += items
                 if len(items) < _PAGE:
                     return found
+
+    def _client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, trust_env=False, timeout=30)
 
 
 def _decoded(found: bytes) -> Iterator[bytes]:

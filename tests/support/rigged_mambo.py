@@ -12,8 +12,8 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from sqlalchemy import Connection, Engine, Transaction, event, update
 
 from mambo_io import settled, statements, verdicts
 from mambo_io.call_ends import CallEnd, ClaimedCall
+from mambo_io.datasets import export
 from mambo_io.model import Action, CallResult, ChunkState, Verdict
 from mambo_io.sender import Exchange, Sender
 from mambo_io.tables import chunks
@@ -46,6 +47,9 @@ POINTS = (
 
 # An unknown call is recorded as sent.
 SETTLEMENT_POINTS = ("before_settlement", "after_settlement")
+
+# `mambo results` has half of the file on the disk, has all of it there, has put it in the old one's place.
+EXPORT_POINTS = ("mid_export", "before_replacing", "after_replacing")
 
 
 @dataclass
@@ -144,6 +148,24 @@ class _InHalves:
         self.write(b"".join(pieces))
 
 
+def watch_exports(trap: Trap) -> None:
+    """Tell the trap how far the writing of a file has come, whatever its kind."""
+    replacing = export._replacing
+
+    @contextmanager
+    def watched_replacing(path: Path) -> Iterator[Path]:
+        with replacing(path) as unfinished:
+            yield unfinished
+            whole = unfinished.read_bytes()
+            unfinished.write_bytes(whole[: len(whole) // 2])
+            trap.passed("mid_export")
+            unfinished.write_bytes(whole)
+            trap.passed("before_replacing")
+        trap.passed("after_replacing")
+
+    patch.object(export, "_replacing", watched_replacing).start()
+
+
 def write_intents_late() -> None:
     """The intent of a call is committed when the call is over."""
     begin, exchange = Connection.begin, Sender.exchange
@@ -193,7 +215,7 @@ FAULTS: dict[str, Callable[[], None]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--fault", choices=FAULTS)
-    parser.add_argument("--at", choices=POINTS + SETTLEMENT_POINTS)
+    parser.add_argument("--at", choices=POINTS + SETTLEMENT_POINTS + EXPORT_POINTS)
     parser.add_argument("--nth", type=int, default=1)
     parser.add_argument("--signal", choices=["SIGKILL", "SIGSTOP"], default="SIGKILL")
     parser.add_argument("mambo", nargs=argparse.REMAINDER)
@@ -204,6 +226,7 @@ def main() -> None:
         trap = Trap(given.at, given.nth, signal.Signals[given.signal])
         watch_commits(trap)
         watch_calls(trap)
+        watch_exports(trap)
     sys.argv[1:] = given.mambo
     from pipelines.cli import main as mambo
 

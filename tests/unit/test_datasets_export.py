@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
@@ -194,6 +195,30 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path, ending
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)
 
     assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_of_two_that_write_the_same_file_one_wins_and_nothing_is_mixed(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"results{ending}"
+    frames = [pl.DataFrame({"name": [name] * 3000}) for name in ("Jane", "Amos")]
+
+    def write_often(frame: pl.DataFrame) -> set[str]:
+        said = set()
+        for _ in range(20):
+            try:
+                write_dataset(frame, path)
+            except InputError as error:
+                said.add(error.message)
+        return said
+
+    with ThreadPoolExecutor(2) as pool:
+        told = set[str]().union(*pool.map(write_often, frames))
+
+    assert told <= {f"{path}: the file cannot be written: another process began to write it, too"}
+    written = read_dataset(path).frame["name"]
+    assert written.len() == 3000
+    assert written.n_unique() == 1
     assert list(tmp_path.iterdir()) == [path]
 
 
