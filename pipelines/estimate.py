@@ -11,10 +11,10 @@ import polars as pl
 from mambo_io.ledger import Ledger
 from mambo_io.model import Category
 from mambo_io.window import KAMPALA, Window
+from pipelines.edition import Prepared
 from pipelines.frames import Reason
 from pipelines.messages import measure_messages
 from pipelines.numbers import likely_unsupported, rounding_suspicion
-from pipelines.prepare import Prepared
 from pipelines.segments import Encoding, forcing_characters, smart_encode
 from pipelines.texts import Texts
 

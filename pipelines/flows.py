@@ -38,8 +38,8 @@ from mambo_io.model import Outcome
 from mambo_io.settings import MamboSettings, load_settings
 from pipelines import prepare as steps
 from pipelines.campaign import Campaign, load_campaign
+from pipelines.edition import Loaded, Prepared, Priced
 from pipelines.estimate import make_estimate
-from pipelines.prepare import Loaded, Prepared, Priced
 from pipelines.runs import (
     DEFAULT_EDITION,
     begun_edition,

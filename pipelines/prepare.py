@@ -14,28 +14,21 @@ Both have the same rows in the same order, so a row of one is the row of the oth
 
 from __future__ import annotations
 
-import hashlib
-from array import array
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
-from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 
 import polars as pl
 
-from mambo_io.datasets import Dataset, open_dataset, read_dataset
+from mambo_io.datasets import open_dataset, read_dataset
 from mambo_io.datasets.header import RESERVED
 from mambo_io.errors import InputError
 from mambo_io.ledger import Ledger
 from mambo_io.masking import mask_text
-from mambo_io.planning import ROWS_A_COMMIT, Plan
-from pipelines import __version__
 from pipelines.campaign import Campaign
 from pipelines.chunking import ChunkPlan, chunk_recipients
+from pipelines.edition import Loaded, Prepared, Priced, file_changed, file_digest, file_version
 from pipelines.frames import Reason
 from pipelines.numbers import PHONE_SAMPLE_ROWS, find_phone_column, networks, normalize_numbers
 from pipelines.pricing import price_messages
@@ -44,153 +37,6 @@ from pipelines.templates import Template
 from pipelines.texts import Texts
 
 _NAMED = 10  # columns or rows that a message lists
-_DIGEST_BYTES = 16
-_DIGESTED_AT_ONCE = 100_000  # pairs, so that millions of them need no list of Python's integers
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """The recipients file. `obstacles` are reasons not to send before a person has decided."""
-
-    source: pl.LazyFrame  # row Int64, and String: reject_reason, phone_raw, the merge fields and kept columns
-    dataset: Dataset
-    phone_column: str
-    version: tuple[int, ...]  # of the file: another one has other numbers
-    source_digest: str  # of the file's bytes; empty for one that is scanned
-    obstacles: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Priced:
-    """The people with price and reason. `content` are the rows whose numbers and texts make the edition what it is."""
-
-    people: pl.DataFrame
-    texts: Texts
-    content: pl.Series  # Boolean: sendable before opt-outs and repeats
-    suppressed: pl.DataFrame  # msisdn (Int64), source (String)
-    allow_repeat: bool
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A campaign edition, ready to be planned."""
-
-    campaign: Campaign
-    edition: str
-    loaded: Loaded
-    priced: Priced
-    chunks: ChunkPlan
-
-    @property
-    def people(self) -> pl.DataFrame:
-        """row, msisdn, estimated_ugx, chunk (Int64), network_guess, reject_reason, encoding (Enum), units, segments
-        (UInt32), text. Of a rejected row what was known when it was turned away."""
-        return self.chunks.frame
-
-    @cached_property
-    def frame(self) -> pl.DataFrame:
-        """The whole table, for lists that are looked at: the columns of the list, e164, and of `people`, message."""
-        return pl.concat(self.tables())
-
-    def tables(self, *, only_rejected: bool = False) -> Iterator[pl.DataFrame]:
-        """The whole table piece by piece, in the order of the rows; enumerations are written out as String."""
-        start = 0
-        for piece in self.loaded.source.collect_batches(chunk_size=ROWS_A_COMMIT, maintain_order=True):
-            people = self.people.slice(start, piece.height)
-            start += piece.height
-            if not people["row"].equals(piece["row"]):
-                raise _changed(self.campaign)
-            if only_rejected:
-                kept = people["reject_reason"].is_not_null()
-                piece, people = piece.filter(kept), people.filter(kept)
-            yield _whole(piece, people, self.priced.texts)
-
-    @cached_property
-    def content_digest(self) -> str:
-        """Names who would be sent which text before opt-outs and repeats, by which sender in which category."""
-        campaign, people = self.campaign, self.people.filter(self.priced.content)
-        keys = self._keys().filter(self.priced.content)
-        pairs = pl.DataFrame([people["msisdn"], keys.alias("text_key")])
-        return _digest(f"{campaign.category}\n{campaign.sender_id}\n{_pairs_digest(pairs)}".encode())
-
-    @cached_property
-    def plan_digest(self) -> str:
-        """Names exactly what would be sent and for how much: what a person approves is what is sent."""
-        calls, sendable = self.chunks.chunks, self.people["chunk"].is_not_null()
-        pairs = pl.DataFrame([self.people["msisdn"], self._keys().alias("text_key")]).filter(sendable)
-        facts = [
-            self.campaign.name,
-            self.edition,
-            self.content_digest,
-            _pairs_digest(pairs),
-            calls.height,
-            int(calls["expected_ugx"].sum()),
-        ]
-        return _digest("\n".join(map(str, facts)).encode())
-
-    def plan(self, *, account: str, host: str) -> Plan:
-        """Raises `InputError` when a file that is read again and again is not the one any more that was read first."""
-        campaign, people = self.campaign, self.people
-        source_digest = self.loaded.source_digest or file_digest(campaign.recipients_path)
-        if self.loaded.dataset.scanned and _version(campaign.recipients_path) != self.loaded.version:
-            raise _changed(campaign)
-        return Plan(
-            name=campaign.name,
-            edition=self.edition,
-            account=account,
-            host=host,
-            content_digest=self.content_digest,
-            plan_digest=self.plan_digest,
-            source=str(campaign.recipients.path),
-            source_digest=source_digest,
-            sender_id=campaign.sender_id,
-            category=campaign.category,
-            message=campaign.message,
-            settings=campaign.model_dump(mode="json") | {"allow_repeat": self.priced.allow_repeat},
-            kept_columns=tuple(dict.fromkeys(campaign.recipients.keep)),
-            versions={"mambo-pipelines": __version__} | {name: version(name) for name in ("phonenumbers", "polars")},
-            canary_calls=self.chunks.canary_calls,
-            rows=people.height,
-            sendable=people["chunk"].count(),
-            segments=int(people.filter(pl.col("chunk").is_not_null())["segments"].cast(pl.Int64).sum()),
-            estimated_ugx=int(people["estimated_ugx"].sum()),
-            recipients=self.tables(),
-            chunks=self._chunks_with_texts(),
-            suppressed=self.priced.suppressed,
-        )
-
-    def _keys(self) -> pl.Series:
-        keys = self.priced.texts.keys
-        return keys.new_from_index(0, self.people.height) if self.priced.texts.is_one else keys
-
-    def _chunks_with_texts(self) -> pl.DataFrame:
-        """The calls with their text and its key. Everybody in a call is sent the text of the first of them."""
-        keyed = self.people.select("row", "chunk").with_columns(self._keys().alias("text_key")).drop_nulls("chunk")
-        first = keyed.group_by("chunk").agg(
-            pl.col("row", "text_key").first(), pl.col("text_key").n_unique().alias("texts")
-        )
-        assert first.select((pl.col("texts") == 1).all()).item(), "two texts in one call"
-        texts = self.priced.texts.of(first["row"])
-        return (
-            self.chunks.chunks.drop("text")
-            .join(first.join(texts, on="row"), on="chunk", maintain_order="left")
-            .rename({"message": "text"})
-        )
-
-
-def _whole(piece: pl.DataFrame, people: pl.DataFrame, texts: Texts) -> pl.DataFrame:
-    """Of the same rows: what the list says and what was found out."""
-    written = texts.of(people["row"]) if texts.is_one else texts.over(piece)
-    has_text = people["segments"].is_not_null()
-    return piece.with_columns(
-        pl.concat_str(pl.lit("+"), people["msisdn"].cast(pl.String)).alias("e164"),
-        people["network_guess"].cast(pl.String),
-        people["reject_reason"].cast(pl.String),
-        pl.when(has_text).then(written["message"]).alias("message"),
-        people["encoding"].cast(pl.String),
-        *people.select(pl.col("units", "segments", "estimated_ugx", "chunk").cast(pl.Int64)),
-    )
 
 
 def prepare(
@@ -219,14 +65,14 @@ def load_recipients(campaign: Campaign) -> Loaded:
     """Open the recipients file. Raises `InputError` for a column that is not there before any row is read."""
     wanted, path = campaign.recipients, campaign.recipients_path
     template = _template(campaign)
-    version_read = _version(path)
+    version_read = file_version(path)
     opened = open_dataset(path, sheet=wanted.sheet, header_row=wanted.header_row, date_format=wanted.date_format)
     _check_columns(campaign, template, opened.header)
     dataset = opened.read()
     # That of a list which is read again and again is asked for when it is planned, if it still is the same.
     source_digest = "" if dataset.scanned else file_digest(path)
-    if _version(path) != version_read:
-        raise _changed(campaign)
+    if file_version(path) != version_read:
+        raise file_changed(campaign)
     phone = wanted.phone or find_phone_column(_as_in_file(dataset.source.head(PHONE_SAMPLE_ROWS).collect()), path)
     columns = dict.fromkeys([*template.fields, *wanted.keep])
     source = dataset.source.select("row", "reject_reason", pl.col(phone).alias("phone_raw"), *columns)
@@ -273,7 +119,7 @@ def estimate(
     texts = Texts(loaded.source, _template(campaign), campaign.smart_encoding)
     measured = texts.measured()
     if not texts.is_one and measured.height != people.height:
-        raise _changed(campaign)
+        raise file_changed(campaign)
     people = _with_texts(people, measured, same_for_all=texts.is_one)
     people = price_messages(
         people,
@@ -328,26 +174,6 @@ def read_suppressions(campaign: Campaign) -> tuple[pl.DataFrame, list[str]]:
             )
         found.append(good.select(_msisdn(), pl.lit(path.name).alias("source")))
     return pl.concat(found).unique("msisdn", keep="first", maintain_order=True), notes
-
-
-def file_digest(path: Path) -> str:
-    """Of the file's bytes; an empty string when it is not there any more."""
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=_DIGEST_BYTES)).hexdigest()
-
-
-def _version(path: Path) -> tuple[int, ...]:
-    """Numbers that change when the file is written or replaced; none where there is no file."""
-    with suppress(OSError):
-        found = path.stat()
-        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-    return ()
-
-
-def _changed(campaign: Campaign) -> InputError:
-    return InputError("was changed while it was read", file=campaign.recipients_path, fix="Start again.")
 
 
 def _template(campaign: Campaign) -> Template:
@@ -467,17 +293,3 @@ def _was_sent(people: pl.DataFrame, texts: Texts, sent: pl.DataFrame) -> pl.Seri
 
 def _msisdn() -> pl.Expr:
     return pl.col("e164").str.strip_prefix("+").cast(pl.Int64).alias("msisdn")
-
-
-def _pairs_digest(pairs: pl.DataFrame) -> str:
-    """Of the set of (msisdn, text_key) pairs, whatever their order."""
-    pairs = pairs.select("msisdn", "text_key").sort("msisdn", "text_key")
-    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
-    for column in pairs.iter_columns():
-        for start in range(0, pairs.height, _DIGESTED_AT_ONCE):
-            digest.update(array("q", column.slice(start, _DIGESTED_AT_ONCE)))
-    return digest.hexdigest()
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=_DIGEST_BYTES).hexdigest()

@@ -29,7 +29,8 @@ from mambo_io.side_file import SideFile, kept_replies
 from mambo_io.store import NoLedgerYet, Store, StoreBusy
 from mambo_io.window import KAMPALA, Window
 from pipelines.campaign import Campaign, check_edition
-from pipelines.prepare import Prepared, file_digest, prepare, read_suppressions
+from pipelines.edition import Prepared, file_digest
+from pipelines.prepare import prepare, read_suppressions
 from pipelines.sending import Patience, Progress, RunEnd, SendLoop, StopReason
 from pipelines.settling import SettlingRules, ask_balance, credentials, settle_unknown
 from pipelines.summary import NOBODY_COUNTED, UNKNOWN_CALLS, CampaignSummary, summarize

@@ -13,8 +13,9 @@ from mambo_io.settings import MamboSettings, load_settings
 from mambo_io.store import store_name
 from pipelines.campaign import Campaign, check_edition, load_campaign
 from pipelines.cli import screens
+from pipelines.edition import Prepared
 from pipelines.estimate import Estimate, make_estimate
-from pipelines.prepare import Prepared, prepare
+from pipelines.prepare import prepare
 from pipelines.runs import DEFAULT_EDITION, begun_edition, check_target, open_ledger, send_command, send_edition
 from pipelines.summary import CampaignSummary, summarize
 

@@ -17,7 +17,7 @@ from mambo_io.sandbox import SandboxHandle
 from mambo_io.sandbox.faults import Status, SuccessFalse
 from pipelines import flows
 from pipelines import prepare as steps
-from pipelines.prepare import Loaded
+from pipelines.edition import Loaded
 from pipelines.summary import CampaignSummary
 from support.checker import check
 from support.lists import campaign_of

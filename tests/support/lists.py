@@ -11,7 +11,8 @@ from typing import Any
 from mambo_io.ledger import Ledger
 from mambo_io.store import Store
 from pipelines.campaign import Campaign, load_campaign
-from pipelines.prepare import Prepared, prepare
+from pipelines.edition import Prepared
+from pipelines.prepare import prepare
 
 ACCOUNT = "main"
 

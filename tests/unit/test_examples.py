@@ -14,10 +14,11 @@ from python_calamine import CalamineWorkbook
 from data.make_examples import write_examples
 from mambo_io.datasets import Dataset, read_dataset
 from pipelines.campaign import load_campaign
+from pipelines.edition import Prepared
 from pipelines.estimate import Estimate, make_estimate
 from pipelines.frames import Reason
 from pipelines.numbers import normalize_numbers
-from pipelines.prepare import Prepared, prepare
+from pipelines.prepare import prepare
 from support.environment import REPOSITORY
 
 DATA = REPOSITORY / "data"

@@ -14,7 +14,7 @@ from mambo_io.call_ends import ClaimedCall
 from mambo_io.ledger import Ledger
 from mambo_io.model import CallResult
 from mambo_io.tables import campaigns
-from pipelines.prepare import Prepared
+from pipelines.edition import Prepared
 from support.ledgers import Run, bad_reply, good_reply, no_answer, no_connection
 from support.lists import ACCOUNT, new_ledger, prepared_of, reasons
 
