@@ -18,7 +18,8 @@ import polars as pl
 from mambo_io.errors import InputError
 from pipelines.frames import Reason
 from pipelines.number_prefixes import NATIONAL_DIGITS, NUMBERS_PER_PREFIX, prefix_verdicts
-from pipelines.number_rules import CALLING_CODE, Several, judge_number
+from pipelines.number_rules import CALLING_CODE, Several
+from pipelines.number_shapes import judge_shapes
 
 FrameT = TypeVar("FrameT", pl.DataFrame, pl.LazyFrame)
 
@@ -91,50 +92,54 @@ _VERDICT = pl.Struct({"e164": pl.String, "network_guess": pl.String, "reject_rea
 _BLANKS = r" \t\r\n\u{a0}\u{2000}-\u{200f}\u{202f}\u{feff}'"
 _START = f"^[{_BLANKS}]*[0-9+]"
 _BETWEEN_DIGITS = rf"[{_BLANKS}\-\u{{2010}}-\u{{2015}}]+"
-# What may stand before the nine national digits; `judge_number` reads them all alike.
-_BEFORE_DIGITS = ["", "0", "256", "+256", "00256", "2560", "+2560"]
 
 
 def _judge_texts(texts: pl.Series, *, several: Several) -> pl.Series:
-    """The verdicts on a column of text, as structs; null is missing."""
-    compact = pl.col("text").str.replace_all(_BETWEEN_DIGITS, "")
-    # The cast reads a sign as well, but then there are fewer than nine digits and the number is too small.
-    national = compact.str.tail(NATIONAL_DIGITS).cast(pl.Int64, strict=False)
-    is_common = (
-        pl.col("text").str.contains(_START)
-        & compact.str.head(-NATIONAL_DIGITS).is_in(_BEFORE_DIGITS)
-        & (national >= 10 ** (NATIONAL_DIGITS - 1))
-    )
+    """The verdicts on a column of text, as structs; null is missing.
 
+    Most values are nothing but digits. What is not decided by them goes a longer way: without spaces and dashes first,
+    then to `judge_shapes`.
+    """
     prefixes = prefix_verdicts()
+    decided = prefixes["decided"]
+    text = pl.col("text")
+
+    national = _national_number(texts, decided)
+    left = national.is_null().arg_true()
+    spaced = texts.gather(left).to_frame("text")
+    compact = spaced.select(pl.when(text.str.contains(_START)).then(text.str.replace_all(_BETWEEN_DIGITS, "")))
+    national = national.scatter(left, _national_number(compact.to_series(), decided))
+
     prefix = pl.col("national") // NUMBERS_PER_PREFIX
-    quick = (
-        pl.DataFrame({"text": texts})
-        .with_columns(national=pl.when(is_common).then(national))
-        .with_columns(pl.lit(prefixes[name]).gather(prefix).alias(name) for name in prefixes.columns)
-        .with_columns(
-            e164=pl.when("good").then(f"+{CALLING_CODE}" + pl.col("national").cast(pl.String)),
-            unread=pl.when(~pl.col("decided").fill_null(False)).then("text"),
-        )
+    verdicts = national.to_frame("national").select(
+        e164=pl.format(f"+{CALLING_CODE}{{}}", pl.when(pl.lit(prefixes["good"]).gather(prefix)).then("national")),
+        network_guess=pl.lit(prefixes["network_guess"]).gather(prefix),
+        reject_reason=pl.when(pl.lit(texts).is_null())
+        .then(pl.lit(Reason.MISSING.value))
+        .otherwise(pl.lit(prefixes["reject_reason"]).gather(prefix)),
     )
-    slow = _judge_one_by_one(quick["unread"].drop_nulls().unique(), several)
-    is_missing = pl.when(pl.col("text").is_null()).then(pl.lit(Reason.MISSING.value))
-    return (
-        quick.join(slow, left_on="unread", right_on="text", how="left", maintain_order="left", suffix="_slow")
-        .select(
-            pl.coalesce("e164", "e164_slow"),
-            pl.coalesce("network_guess", "network_guess_slow"),
-            pl.coalesce("reject_reason", "reject_reason_slow", is_missing),
-        )
-        .to_struct(texts.name)
-    )
+    left = (national.is_null() & texts.is_not_null()).arg_true()
+    if len(left):
+        shaped = judge_shapes(texts.gather(left), several=several)
+        verdicts = pl.DataFrame([verdicts[name].scatter(left, shaped[name]) for name in verdicts.columns])
+    return verdicts.to_struct(texts.name)
 
 
-def _judge_one_by_one(texts: pl.Series, several: Several) -> pl.DataFrame:
-    verdicts = [(text, judge_number(text, several=several)) for text in texts]
-    rows = [(text, verdict.e164, verdict.network_guess, verdict.reason) for text, verdict in verdicts]
-    names = ("text", "e164", "network_guess", "reject_reason")
-    return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
+def _national_number(texts: pl.Series, decided: pl.Series) -> pl.Series:
+    """The nine national digits of each text that is a number in a common form with a prefix that decides it.
+
+    `772123456`, `0772123456`, `256772123456`, `+256772123456`; null for everything else.
+    """
+    number = texts.cast(pl.Int64, strict=False)
+    country, national = number // 10**NATIONAL_DIGITS, number % 10**NATIONAL_DIGITS
+    length, has_plus = texts.str.len_bytes(), texts.str.starts_with("+")
+    # The cast reads a sign as well. With a minus, and with a plus where none may be, there are fewer digits.
+    is_common = (
+        ((country == 0) & ((length == 9) | (length == 10) & ~has_plus))
+        | ((country == CALLING_CODE) & ((length == 12) | (length == 13) & has_plus))
+    ) & (national >= 10 ** (NATIONAL_DIGITS - 1))
+    national = national.set(~is_common, None)
+    return national.set(~decided.gather(national // NUMBERS_PER_PREFIX).fill_null(False), None)
 
 
 # --- which column, and is it sound -----------------------------------------------------------------------------------
