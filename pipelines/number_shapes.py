@@ -33,28 +33,31 @@ _REMEMBERED = 10_000  # verdicts: a column comes in batches, and what it repeats
 
 
 def judge_shapes(texts: pl.Series, *, several: Several) -> pl.DataFrame:
-    """What `judge_number` says of each text (String, no nulls): `e164`, `network_guess`, `reject_reason`, all String."""
+    """What `judge_number` says of each text (String; null is missing): `e164`, `network_guess`, `reject_reason`, all String."""
     text, lead = pl.col("text"), pl.col("lead")
     rows = (
-        pl.LazyFrame({"text": _with_plain_digits(texts)})
-        .with_columns(_without_spreadsheet_forms(text))
+        pl.DataFrame({"text": _with_plain_digits(texts.fill_null(""))})
+        .pipe(_without_spreadsheet_forms)
         .with_columns(_one_list_for_all(text) if several == "reject" else text)
         .with_columns(digits=text.str.replace_all("[^0-9+]+", ""))
         .pipe(_with_lead)
-        .with_columns(shape=pl.when(lead.is_not_null()).then(text.str.replace_all("[1-9]", "0")))
-        .collect()
+        .with_columns(shape=pl.when(lead.is_not_null()).then(text.str.replace_many(list("123456789"), ["0"])))
+        .select("text", "national", "network", "shape", "lead", "is_abroad")
     )
-    kinds = rows.select("shape", "lead", "is_abroad").drop_nulls().unique()
-    kinds = kinds.hstack(_table([_judge_stand_in(*kind, several) for kind in kinds.rows()]))
-    rows = rows.join(kinds, on=["shape", "lead", "is_abroad"], how="left", maintain_order="left")
+    kinds = rows.select("shape", "lead", "is_abroad").drop_nulls("lead").unique()
+    asked = _table([_judge_stand_in(*kind, several) for kind in kinds.rows()])
+    rows = rows.join(kinds.hstack(asked), on=["shape", "lead"], how="left", maintain_order="left")
 
-    alone = rows.select(pl.when(pl.col("good").is_null()).then("text")).drop_nulls().unique()
-    alone = alone.hstack(_table([_judge(value, several) for value in alone["text"]]))
-    good = pl.col("good")
-    return rows.join(alone, on="text", how="left", maintain_order="left", suffix="_alone").select(
-        e164=pl.when("good").then(f"+{CALLING_CODE}" + pl.col("national")).otherwise("e164_alone"),
-        network_guess=pl.when("good").then("network").otherwise("network_guess_alone"),
-        reject_reason=pl.when(good.is_null()).then("reject_reason_alone").otherwise("reject_reason"),
+    alone = rows["text"].filter(rows["good"].is_null()).unique()
+    judged = _table([_judge(value, several) for value in alone]).with_columns(text=alone)
+    good, is_alone = pl.col("good"), pl.col("good").is_null()
+    return (
+        rows.join(judged, on="text", how="left", maintain_order="left", suffix="_alone")
+        .select(
+            e164=pl.when(good).then(f"+{CALLING_CODE}" + pl.col("national")).otherwise("e164_alone"),
+            network_guess=pl.when(good).then("network").otherwise("network_guess_alone"),
+            reject_reason=pl.when(is_alone).then("reject_reason_alone").otherwise("reject_reason"),
+        )
     )
 
 
@@ -100,21 +103,31 @@ def _digits_of_all_scripts() -> dict[str, str]:
 
 
 def _with_plain_digits(texts: pl.Series) -> pl.Series:
-    return texts.str.replace_many(_digits_of_all_scripts())
+    is_ascii = texts.str.len_bytes() == texts.str.len_chars()
+    return texts if is_ascii.all() else texts.str.replace_many(_digits_of_all_scripts())
 
 
-def _without_spreadsheet_forms(text: pl.Expr) -> pl.Expr:
+def _without_spreadsheet_forms(rows: pl.DataFrame) -> pl.DataFrame:
     """`772123456.0` and `2.56772123456E+11` as the whole numbers they are; a number that was rounded as `2E+11`."""
-    scientific = text.str.extract_groups(r"^\+?([1-9])(?:[.,]([0-9]*))?[Ee]\+?([0-9]{1,2})$").struct
-    digits = scientific.field("1") + scientific.field("2").fill_null("")
-    length = scientific.field("3").cast(pl.Int64) + 1
+    text, unusual, digits = pl.col("text"), pl.col("unusual"), pl.col("first") + pl.col("others").fill_null("")
+    length = pl.col("exponent").cast(pl.Int64) + 1
     is_whole = (digits.str.len_bytes() >= length) & (digits.str.slice(length).str.strip_chars("0") == "")
-    return pl.coalesce(
-        pl.when(digits.is_not_null()).then(pl.when(is_whole).then(digits.str.head(length)).otherwise(pl.lit("2E+11"))),
-        text.str.replace(r"^(\+?[0-9]{6,})\.00?$", "${1}"),
+    return (
+        rows.with_columns(unusual=pl.when(text.str.contains("[.Ee]")).then(text))
+        .with_columns(groups=unusual.str.extract_groups(_SCIENTIFIC))
+        .unnest("groups")
+        .select(
+            text=pl.when(digits.is_not_null())
+            .then(pl.when(is_whole).then(digits.str.head(length)).otherwise(pl.lit("2E+11")))
+            .when(unusual.str.contains(_POINT_ZERO))
+            .then(unusual.str.strip_chars_end("0").str.head(-1))
+            .otherwise(text)
+        )
     )
 
 
+_SCIENTIFIC = r"^\+?(?P<first>[1-9])(?:[.,](?P<others>[0-9]*))?[Ee]\+?(?P<exponent>[0-9]{1,2})$"
+_POINT_ZERO = r"^\+?[0-9]{6,}\.00?$"
 _COMPLETE = r"(?:(?:\+|00)?256[ -]?)?0?[2-9](?:[ -]?[0-9]){8}"
 _LIST = rf"^\s*{_COMPLETE}(?:\s*(?:\s|[/,;&|\\]|or|and)\s*{_COMPLETE})+\s*$"
 
@@ -126,61 +139,68 @@ def _one_list_for_all(text: pl.Expr) -> pl.Expr:
 
 # --- what decides a verdict ------------------------------------------------------------------------------------------
 
-# What stands in front of the national digits.
-_FRONT = r"^((?:(?:\+|000?)?256|\+|000?)?0?)([1-9][0-9]*)$"
+# What may stand in front of the national digits.
 _OF_UGANDA = [country + zero for country in ("", "256", "+256", "00256", "000256") for zero in ("", "0")]
+_BEFORE_CODES = ["", "00", "000"]
 # Fewer digits may be a short code; more may be two numbers, with a plus among them.
-_FEWEST_DIGITS, _MOST_DIGITS = 6, 16
+_ONE_PLUS_AND_DIGITS = r"^\+?[0-9]{6,16}$"
 _ABROAD_DIGITS = 6  # of a number of another country, code and all: enough to tell its kind
 
 
-def _with_lead(rows: pl.LazyFrame) -> pl.LazyFrame:
+def _with_lead(rows: pl.DataFrame) -> pl.DataFrame:
     """Add `lead`: the first digits, after which no other digit can change the verdict; null where one may.
 
     Also `national`, the digits after zeros and codes, and `network`, of a good number of Uganda.
     """
-    digits, front, national = pl.col("digits"), pl.col("front"), pl.col("national")
-    prefixes = prefix_verdicts()
-    # The country's code without a plus is one only in front of more digits than a number has.
-    is_bare = digits.str.starts_with(str(CALLING_CODE)) & (digits.str.len_bytes() <= NATIONAL_DIGITS)
-    groups = digits.str.extract_groups(_FRONT).struct
-    rows = rows.with_columns(
-        front=pl.when(is_bare).then(pl.lit("")).otherwise(groups.field("1").fill_null("")),
-        national=pl.when(is_bare).then(digits).otherwise(groups.field("2")),
+    digits, national, front = pl.col("digits"), pl.col("national"), pl.col("front")
+    prefix, length = pl.col("prefix"), national.str.len_bytes()
+    code = str(CALLING_CODE)
+    # Without a plus or zeros, the country's code is one only in front of more digits than a number has.
+    has_code = pl.any_horizontal(digits.str.starts_with(start + code) for start in ("+", "00", "000")) | (
+        digits.str.starts_with(code) & (digits.str.len_bytes() > NATIONAL_DIGITS)
     )
-    rows = rows.with_columns(prefix=national.str.head(PREFIX_DIGITS), length=national.str.len_bytes())
-    number = pl.col("prefix").cast(pl.Int64)
-    rows = rows.with_columns(
-        decided=pl.lit(prefixes["decided"]).gather(number),
-        mobile=pl.lit(prefixes["good"]).gather(number),
-        network=pl.lit(prefixes["network_guess"]).gather(number),
-    )
-    length, prefix = pl.col("length"), pl.col("prefix")
-    any_mobile = pl.when("mobile").then(pl.lit(_a_mobile_prefix())).otherwise(prefix)
-    of_uganda = front.is_in(_OF_UGANDA)
+    significant = digits.str.strip_chars_start("+0")
+    after_code = pl.when(has_code).then(significant.str.slice(len(code)).str.strip_chars_start("0"))
     is_longer = length > NATIONAL_DIGITS
-    has_code_again = national.str.starts_with(str(CALLING_CODE))  # and then zeros, or it would be part of the front
-    lead = (
+    of_uganda = (
         # The prefix decides.
-        pl.when(of_uganda & (length == NATIONAL_DIGITS))
-        .then(pl.when("decided").then(front + any_mobile))
-        # The length decides, but a longer number without anything in front may be one of another country …
-        .when(of_uganda & is_impossible_length(length) & ((front != "") | ~is_longer))
-        .then(front + any_mobile)
+        pl.when(length == NATIONAL_DIGITS)
+        .then("decided")
+        # The length decides, but a longer number with nothing in front may be one of another country …
+        .otherwise(is_impossible_length(length) & ((front != "") | ~is_longer))
+    )
+    kept = (
+        pl.when(front.is_in(_OF_UGANDA) & of_uganda)
+        .then(pl.when("mobile").then(pl.lit(_a_mobile_prefix())).otherwise(prefix))
         # … unless it starts with a mobile number.
-        .when((front == "") & is_longer & ~has_code_again & pl.col("mobile"))
+        .when((front == "") & is_longer & pl.col("mobile"))
         .then(prefix)
     )
-    abroad = (
+    kept_abroad = (
         # The country's code decides.
-        pl.when((front == "+") & (length >= 8) & ~has_code_again)
-        .then(front + prefix)
+        pl.when((front == "+") & (length >= 8))
+        .then(prefix)
         # Whether there is such a number decides.
-        .when(front.is_in(["", "00", "000"]) & is_longer & ~has_code_again & pl.col("decided"))
-        .then(front + national.str.head(_ABROAD_DIGITS))
+        .when(front.is_in(_BEFORE_CODES) & is_longer & pl.col("decided"))
+        .then(national.str.head(_ABROAD_DIGITS))
     )
-    can_tell = digits.str.len_bytes().is_between(_FEWEST_DIGITS, _MOST_DIGITS)
-    return rows.with_columns(lead=pl.when(can_tell).then(pl.coalesce(lead, abroad)), is_abroad=lead.is_null())
+    prefixes = prefix_verdicts()
+    return (
+        rows.with_columns(digits=pl.when(digits.str.contains(_ONE_PLUS_AND_DIGITS)).then(digits))
+        .with_columns(national=pl.coalesce(after_code, significant))
+        .with_columns(front=digits.str.head(digits.str.len_bytes() - length), prefix=national.str.head(PREFIX_DIGITS))
+        .with_columns(number=prefix.cast(pl.Int64))
+        .with_columns(
+            decided=pl.lit(prefixes["decided"]).gather(pl.col("number")),
+            mobile=pl.lit(prefixes["good"]).gather(pl.col("number")),
+            network=pl.lit(prefixes["network_guess"]).gather(pl.col("number")),
+        )
+        .with_columns(kept=kept, kept_abroad=kept_abroad)
+        .with_columns(
+            lead=front + pl.coalesce("kept", "kept_abroad"),
+            is_abroad=pl.col("kept").is_null(),
+        )
+    )
 
 
 @cache
