@@ -47,18 +47,18 @@ def judge_shapes(texts: pl.Series, *, several: Several) -> pl.DataFrame:
     kinds = rows.select("shape", "lead", "is_abroad").drop_nulls("lead").unique()
     asked = _table([_judge_stand_in(*kind, several) for kind in kinds.rows()])
     rows = rows.join(kinds.hstack(asked), on=["shape", "lead"], how="left", maintain_order="left")
-
-    alone = rows["text"].filter(rows["good"].is_null()).unique()
-    judged = _table([_judge(value, several) for value in alone]).with_columns(text=alone)
-    good, is_alone = pl.col("good"), pl.col("good").is_null()
-    return (
-        rows.join(judged, on="text", how="left", maintain_order="left", suffix="_alone")
-        .select(
-            e164=pl.when(good).then(f"+{CALLING_CODE}" + pl.col("national")).otherwise("e164_alone"),
-            network_guess=pl.when(good).then("network").otherwise("network_guess_alone"),
-            reject_reason=pl.when(is_alone).then("reject_reason_alone").otherwise("reject_reason"),
-        )
+    verdicts = rows.select(
+        e164=pl.when("good").then(f"+{CALLING_CODE}" + pl.col("national")),
+        network_guess=pl.when("good").then("network"),
+        reject_reason="reject_reason",
     )
+
+    left = rows["good"].is_null().arg_true()
+    alone = rows.select("text")[left]
+    values = alone.unique()
+    judged = values.hstack(_table([_judge(value, several) for value in values["text"]]))
+    judged = alone.join(judged, on="text", how="left", maintain_order="left")
+    return pl.DataFrame([verdicts[name].scatter(left, judged[name]) for name in verdicts.columns])
 
 
 def _table(verdicts: list[NumberVerdict | None]) -> pl.DataFrame:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from difflib import get_close_matches
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ import polars as pl
 
 from mambo_io.errors import InputError
 from pipelines.frames import Reason
-from pipelines.number_prefixes import NATIONAL_DIGITS, NUMBERS_PER_PREFIX, PREFIX_DIGITS, prefix_verdicts
+from pipelines.number_prefixes import NATIONAL_DIGITS, NUMBERS_PER_PREFIX, prefix_verdicts
 from pipelines.number_rules import CALLING_CODE, Several
 from pipelines.number_shapes import judge_shapes
 
@@ -110,23 +110,15 @@ def _judge_texts(texts: pl.Series, *, several: Several) -> pl.Series:
     national = national.scatter(left, _national_number(compact.to_series()))
 
     prefix = pl.col("national") // NUMBERS_PER_PREFIX
-    rest = pl.col("national") % NUMBERS_PER_PREFIX
     verdicts = national.to_frame("national").select(
-        e164=pl.format("{}{}", pl.lit(prefixes["e164_start"]).gather(prefix), pl.lit(_rests()).gather(rest)),
+        e164=pl.format(f"+{CALLING_CODE}{{}}", pl.when(pl.lit(prefixes["good"]).gather(prefix)).then("national")),
         network_guess=pl.lit(prefixes["network_guess"]).gather(prefix),
         reject_reason=pl.lit(prefixes["reject_reason"]).gather(prefix),
     )
     left = national.is_null().arg_true()
-    if len(left):
-        shaped = judge_shapes(texts.gather(left), several=several)
-        verdicts = pl.DataFrame([verdicts[name].scatter(left, shaped[name]) for name in verdicts.columns])
+    shaped = judge_shapes(texts.gather(left), several=several)
+    verdicts = pl.DataFrame([verdicts[name].scatter(left, shaped[name]) for name in verdicts.columns])
     return verdicts.to_struct(texts.name)
-
-
-@cache
-def _rests() -> pl.Series:
-    """The digits after the prefix, at the position that they are: a text that is gathered takes half the time."""
-    return pl.Series([f"{number:0{NATIONAL_DIGITS - PREFIX_DIGITS}}" for number in range(NUMBERS_PER_PREFIX)])
 
 
 def _national_number(texts: pl.Series) -> pl.Series:
