@@ -65,6 +65,8 @@ def measure_messages(frame: FrameT, *, column: str = "message") -> FrameT:
     """
     if column not in frame.collect_schema().names():
         raise InputError("the frame has no such column", column=column, fix="Say which one holds the text: `column=…`.")
+    if isinstance(frame, pl.DataFrame):  # in batches, side by side
+        return measure_messages(frame.lazy(), column=column).collect()
     text = pl.col(column).cast(pl.String)
     encoding = pl.col("encoding")
     return (

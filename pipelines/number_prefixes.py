@@ -77,12 +77,13 @@ def is_impossible_length(digits: pl.Expr) -> pl.Expr:
 
     A zero in front that is taken for a digit changes nothing as long as no pattern takes it.
     """
-    metadata = PhoneMetadata.metadata_for_region(REGION)
-    short = PhoneMetadata.short_metadata_for_region(REGION)
-    if any(_matches(pattern, "0", _SOME, NATIONAL_DIGITS) for pattern in _patterns(REGION)):
-        return pl.lit(False)
-    longest_short = max(short.general_desc.possible_length)
-    return ~digits.is_in(list(metadata.general_desc.possible_length)) & (digits > longest_short)
+    numbers = PhoneMetadata.metadata_for_region(REGION)
+    short_codes = PhoneMetadata.short_metadata_for_region(REGION)
+    zero_may_count = any(_matches(pattern, "0", _SOME, NATIONAL_DIGITS) for pattern in _patterns(REGION))
+    if zero_may_count or not numbers or not numbers.general_desc or not short_codes or not short_codes.general_desc:
+        return pl.lit(False)  # it cannot be told
+    longest_code = max(short_codes.general_desc.possible_length)
+    return ~digits.is_in(list(numbers.general_desc.possible_length)) & (digits > longest_code)
 
 
 def are_alike_abroad(start: str, length: int) -> bool:
@@ -91,8 +92,8 @@ def are_alike_abroad(start: str, length: int) -> bool:
     `start` is a number with its country code, with or without an international prefix or two zeros in front. Shown
     for countries that share their code with no other, where no national prefix can be read into what follows.
     """
-    metadata = PhoneMetadata.metadata_for_region(REGION)
-    dialled = re.match(metadata.international_prefix or "$.", start)
+    here = PhoneMetadata.metadata_for_region(REGION)
+    dialled = re.match(here.international_prefix, start) if here and here.international_prefix else None
     abroad = start[dialled.end() :] if dialled else start.removeprefix("00")
     for digits in (1, 2, 3):
         regions = COUNTRY_CODE_TO_REGION_CODE.get(int(abroad[:digits] or "0"), ())
@@ -120,7 +121,7 @@ def _matches(pattern: re.Pattern[str], prefix: str, sign: str, length: int) -> b
 
 @cache
 def _patterns(region: str) -> tuple[re.Pattern[str], ...]:
-    """Every pattern by which `phonenumbers` tells the kinds of a country's numbers apart, rewritten for the two signs."""
+    """Every pattern by which `phonenumbers` tells a country's kinds of numbers apart, rewritten for the two signs."""
     metadata = PhoneMetadata.metadata_for_region(region)
     kinds = [kind for kind in vars(metadata).values() if isinstance(kind, PhoneNumberDesc)]
     return tuple(_with_signs(kind.national_number_pattern) for kind in kinds if kind.national_number_pattern)

@@ -8,7 +8,6 @@ twice. What makes it true is decided in `_with_lead`, and a cell for which it ca
 
 from __future__ import annotations
 
-import re
 from functools import cache, lru_cache
 
 import polars as pl
@@ -33,7 +32,7 @@ _REMEMBERED = 10_000  # verdicts: a column comes in batches, and what it repeats
 
 
 def judge_shapes(texts: pl.Series, *, several: Several) -> pl.DataFrame:
-    """What `judge_number` says of each text (String; null is missing): `e164`, `network_guess`, `reject_reason`, all String."""
+    """What `judge_number` says of each text (null is missing): `e164`, `network_guess`, `reject_reason`, all String."""
     text, lead = pl.col("text"), pl.col("lead")
     rows = (
         pl.DataFrame({"text": _with_plain_digits(texts.fill_null(""))})

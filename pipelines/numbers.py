@@ -38,6 +38,8 @@ def normalize_numbers(frame: FrameT, *, column: str = "phone", several: Several 
 
     Raises `InputError` for a column that is not there or is of a type that holds no telephone numbers.
     """
+    if isinstance(frame, pl.DataFrame):  # in batches, side by side
+        return normalize_numbers(frame.lazy(), column=column, several=several).collect()
     schema = frame.collect_schema()
     text = _as_text(column, schema)
     earlier_reason: pl.Expr = pl.lit(None, dtype=pl.String)
