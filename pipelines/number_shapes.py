@@ -188,7 +188,7 @@ def _with_lead(rows: pl.DataFrame) -> pl.DataFrame:
         rows.with_columns(digits=pl.when(digits.str.contains(_ONE_PLUS_AND_DIGITS)).then(digits))
         .with_columns(national=pl.coalesce(after_code, significant))
         .with_columns(front=digits.str.head(digits.str.len_bytes() - length), prefix=national.str.head(PREFIX_DIGITS))
-        .with_columns(number=prefix.cast(pl.Int64))
+        .with_columns(number=prefix.cast(pl.Int64, strict=False))
         .with_columns(
             decided=pl.lit(prefixes["decided"]).gather(pl.col("number")),
             mobile=pl.lit(prefixes["good"]).gather(pl.col("number")),
