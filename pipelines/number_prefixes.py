@@ -72,18 +72,15 @@ def _one_carrier(prefix: str) -> bool:
     return not any(key.startswith(longer) and key != longer for key in _carrier_prefixes())
 
 
-def is_impossible_length(digits: pl.Expr) -> pl.Expr:
-    """Boolean, of a count of national digits: no number of Uganda has so many, and no short code.
-
-    A zero in front that is taken for a digit changes nothing as long as no pattern takes it.
-    """
+def is_impossible_length(digits: int) -> bool:
+    """Whether no number of Uganda has so many national digits, and no short code, a zero in front counted or not."""
     numbers = PhoneMetadata.metadata_for_region(REGION)
     short_codes = PhoneMetadata.short_metadata_for_region(REGION)
     zero_may_count = any(_matches(pattern, "0", _SOME, NATIONAL_DIGITS) for pattern in _patterns(REGION))
     if zero_may_count or not numbers or not numbers.general_desc or not short_codes or not short_codes.general_desc:
-        return pl.lit(False)  # it cannot be told
-    longest_code = max(short_codes.general_desc.possible_length)
-    return ~digits.is_in(list(numbers.general_desc.possible_length)) & (digits > longest_code)
+        return False  # it cannot be told
+    longest_code: int = max(short_codes.general_desc.possible_length)
+    return digits > longest_code and digits not in numbers.general_desc.possible_length
 
 
 def are_alike_abroad(start: str, length: int) -> bool:

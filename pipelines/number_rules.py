@@ -165,7 +165,7 @@ _POINT_ZERO = re.compile(r"(?P<whole>\+?[\d,']+)\.00?")
 # `7.72123456` and `7721234.56`. Not `0772.123456`, nor groups such as `772.123.456`.
 _FRACTION = re.compile(r"(?:0|[1-9]\d?)[.,]\d+|[1-9][\d,']*\.\d{1,2}|[1-9]\d*,\d{1,2}")
 
-_DECIMAL_PLACES = re.compile(r"\.\d{1,2}$")
+_DECIMAL_PLACES = re.compile(r"\+?[\d,']+\.\d{1,2}")
 
 
 def _whole_number(scientific: re.Match[str]) -> str | None:
@@ -180,7 +180,7 @@ def _whole_number(scientific: re.Match[str]) -> str | None:
 def depends_on_every_digit(raw: str) -> bool:
     """Scientific notation and decimal places, where zeros at the end mean something."""
     dense = _without_labels(_plain(raw)).replace(" ", "")
-    return bool(_SCIENTIFIC.fullmatch(dense) or _DECIMAL_PLACES.search(dense))
+    return bool(_SCIENTIFIC.fullmatch(dense) or _DECIMAL_PLACES.fullmatch(dense))
 
 
 # --- several numbers -------------------------------------------------------------------------------------------------
