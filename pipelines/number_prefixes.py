@@ -30,17 +30,28 @@ def prefix_verdicts() -> pl.DataFrame:
     """One row for each prefix from 0000 to 9999, at the position that is the prefix.
 
     Columns: `decided` (Boolean: one verdict for all numbers of the prefix), and where it is true `good` (Boolean:
-    they are mobile numbers), `network_guess` (String) and `reject_reason` (String).
+    they are mobile numbers), `network_guess` (String) and `reject_reason` (String). `e164_start` (String) begins the
+    E.164 form of its numbers; null where there are none.
     """
     verdicts = list(_verdicts())
+    starts = [f"+{CALLING_CODE}{prefix:0{PREFIX_DIGITS}}" for prefix in range(len(verdicts))]
     return pl.DataFrame(
         {
             "decided": [verdict is not None for verdict in verdicts],
             "good": [verdict is not None and verdict.reason is None for verdict in verdicts],
             "network_guess": [verdict and verdict.network_guess for verdict in verdicts],
             "reject_reason": [verdict and verdict.reason for verdict in verdicts],
+            "e164_start": [
+                None if verdict and verdict.reason else start for verdict, start in zip(verdicts, starts, strict=True)
+            ],
         },
-        schema={"decided": pl.Boolean, "good": pl.Boolean, "network_guess": pl.String, "reject_reason": pl.String},
+        schema={
+            "decided": pl.Boolean,
+            "good": pl.Boolean,
+            "network_guess": pl.String,
+            "reject_reason": pl.String,
+            "e164_start": pl.String,
+        },
     )
 
 

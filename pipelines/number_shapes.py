@@ -34,40 +34,52 @@ _KIND = ["shape", "front", "start"]
 
 
 def judge_shapes(texts: pl.Series, *, several: Several) -> pl.DataFrame:
-    """What `judge_number` says of each text (null is missing): `e164`, `network_guess`, `reject_reason`, all String."""
+    """What `judge_number` says of each text; null is missing.
+
+    Out: `national` (Int64: the nine digits of a good number) or `reject_reason` (String), and `network_guess` (String)
+    where the prefix does not tell it.
+    """
     rows = _plainer(texts.fill_null(""), several).to_frame("text")
     for step in _steps():
         rows = rows.with_columns(step)
+    rows = rows.select("text", "national", *_KIND)
 
     kinds = rows.select(_KIND).drop_nulls("shape").unique()
-    kinds = kinds.hstack(_table([_judge_kind(*kind, several) for kind in kinds.rows()]))
-    rows = rows.select("text", "national", "network", *_KIND).join(
-        kinds, on=_KIND, how="left", nulls_equal=True, maintain_order="left"
+    verdicts = [_judge_kind(*kind, several) for kind in kinds.rows()]
+    kinds = kinds.with_columns(
+        pl.Series("good", [verdict and verdict.reason is None for verdict in verdicts], dtype=pl.Boolean),
+        pl.Series("reject_reason", [verdict and verdict.reason for verdict in verdicts], dtype=pl.String),
     )
-    verdicts = rows.select(
-        e164=pl.when("good").then(f"+{CALLING_CODE}" + pl.col("national")),
-        network_guess=pl.when("good").then("network"),
-        reject_reason="reject_reason",
-    )
+    of_kind = rows.join(kinds, on=_KIND, how="left", nulls_equal=True, maintain_order="left")
 
-    left = rows["good"].is_null().arg_true()
-    alone = rows.select("text")[left]
-    values = alone.unique()
-    judged = values.hstack(_table([_judge(value, several) for value in values["text"]]))
-    judged = alone.join(judged, on="text", how="left", maintain_order="left")
-    return pl.DataFrame([verdicts[name].scatter(left, judged[name]) for name in verdicts.columns])
-
-
-def _table(verdicts: list[NumberVerdict | None]) -> pl.DataFrame:
+    left = of_kind["good"].is_null().arg_true()
+    alone = _judge_each(of_kind["text"].gather(left), several)
+    national = of_kind.select(pl.when("good").then("national").cast(pl.Int64)).to_series()
+    network = pl.Series("network_guess", [None], dtype=pl.String).new_from_index(0, len(texts))
     return pl.DataFrame(
-        {
-            "good": [verdict and verdict.reason is None for verdict in verdicts],
-            "e164": [verdict and verdict.e164 for verdict in verdicts],
-            "network_guess": [verdict and verdict.network_guess for verdict in verdicts],
-            "reject_reason": [verdict and verdict.reason for verdict in verdicts],
-        },
-        schema={"good": pl.Boolean, "e164": pl.String, "network_guess": pl.String, "reject_reason": pl.String},
+        [
+            national.scatter(left, alone["national"]),
+            network.scatter(left, alone["network_guess"]),
+            of_kind["reject_reason"].scatter(left, alone["reject_reason"]),
+        ]
     )
+
+
+def _judge_each(texts: pl.Series, several: Several) -> pl.DataFrame:
+    """The same columns for texts that are no kind, each distinct one judged once."""
+    distinct = texts.unique()
+    verdicts = [_judge(text, several) for text in distinct]
+    numbers = [verdict.e164 and int(verdict.e164.removeprefix(f"+{CALLING_CODE}")) for verdict in verdicts]
+    judged = pl.DataFrame(
+        {
+            "text": distinct,
+            "national": numbers,
+            "network_guess": [verdict.network_guess for verdict in verdicts],
+            "reject_reason": [verdict.reason for verdict in verdicts],
+        },
+        schema={"text": pl.String, "national": pl.Int64, "network_guess": pl.String, "reject_reason": pl.String},
+    )
+    return texts.to_frame("text").join(judged, on="text", how="left", maintain_order="left")
 
 
 @lru_cache(_REMEMBERED)
@@ -139,7 +151,7 @@ def _steps() -> list[list[pl.Expr]]:
 
     `shape` is the text with its digits as zeros, `front` are zeros and codes in front, and `start` the first of the
     national digits; null in the place of every prefix of mobile numbers, and where the text is no kind at all.
-    `national` are all of these digits, `network` is the network of mobile numbers.
+    `national` are all of these digits.
     """
     text, digits, national, front = pl.col("text"), pl.col("digits"), pl.col("national"), pl.col("front")
     code = str(CALLING_CODE)
@@ -150,7 +162,7 @@ def _steps() -> list[list[pl.Expr]]:
     significant = digits.str.strip_chars_start("+0")
     after_code = pl.when(has_code).then(significant.str.slice(len(code)).str.strip_chars_start("0"))
     is_longer = national.str.len_bytes() > NATIONAL_DIGITS
-    prefix, prefixes = national.str.head(PREFIX_DIGITS), prefix_verdicts()
+    prefix = national.str.head(PREFIX_DIGITS)
     start = (
         pl.when(pl.col("mobile") & ~((front == "") & is_longer))
         .then(None)
@@ -167,10 +179,7 @@ def _steps() -> list[list[pl.Expr]]:
             prefix.cast(pl.Int64, strict=False).alias("prefix"),
             pl.when(digits.is_not_null()).then(text.str.replace_many(list("123456789"), ["0"])).alias("shape"),
         ],
-        [
-            pl.lit(prefixes["good"]).gather(pl.col("prefix")).fill_null(False).alias("mobile"),
-            pl.lit(prefixes["network_guess"]).gather(pl.col("prefix")).alias("network"),
-        ],
+        [pl.lit(prefix_verdicts()["good"]).gather(pl.col("prefix")).fill_null(False).alias("mobile")],
         [start.alias("start")],
     ]
 

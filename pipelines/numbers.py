@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from difflib import get_close_matches
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ import polars as pl
 
 from mambo_io.errors import InputError
 from pipelines.frames import Reason
-from pipelines.number_prefixes import NATIONAL_DIGITS, NUMBERS_PER_PREFIX, prefix_verdicts
+from pipelines.number_prefixes import NATIONAL_DIGITS, NUMBERS_PER_PREFIX, PREFIX_DIGITS, prefix_verdicts
 from pipelines.number_rules import CALLING_CODE, Several
 from pipelines.number_shapes import judge_shapes
 
@@ -102,25 +102,33 @@ def _judge_texts(texts: pl.Series, *, several: Several) -> pl.Series:
     Most values are nothing but digits. What is not decided by them goes a longer way: without spaces and dashes first,
     then to `judge_shapes`.
     """
-    prefixes = prefix_verdicts()
     text = pl.col("text")
-
     national = _national_number(texts)
     left = national.is_null().arg_true()
     spaced = texts.gather(left).to_frame("text")
     compact = spaced.select(pl.when(text.str.contains(_START)).then(text.str.replace_all(_BETWEEN_DIGITS, "")))
     national = national.scatter(left, _national_number(compact.to_series()))
-
-    prefix = pl.col("national") // NUMBERS_PER_PREFIX
-    verdicts = national.to_frame("national").select(
-        e164=pl.format(f"+{CALLING_CODE}{{}}", pl.when(pl.lit(prefixes["good"]).gather(prefix)).then("national")),
-        network_guess=pl.lit(prefixes["network_guess"]).gather(prefix),
-        reject_reason=pl.lit(prefixes["reject_reason"]).gather(prefix),
-    )
     left = national.is_null().arg_true()
     shaped = judge_shapes(texts.gather(left), several=several)
-    verdicts = pl.DataFrame([verdicts[name].scatter(left, shaped[name]) for name in verdicts.columns])
-    return verdicts.to_struct(texts.name)
+    national = national.scatter(left, shaped["national"])
+
+    prefixes = prefix_verdicts()
+    prefix, rest = pl.col("national") // NUMBERS_PER_PREFIX, pl.col("national") % NUMBERS_PER_PREFIX
+    e164, network, reason = national.to_frame("national").select(
+        pl.format("{}{}", pl.lit(prefixes["e164_start"]).gather(prefix), pl.lit(_numbers_of_a_prefix()).gather(rest)),
+        pl.lit(prefixes["network_guess"]).gather(prefix),
+        pl.lit(prefixes["reject_reason"]).gather(prefix),
+    )
+    told = shaped["network_guess"].is_not_null().arg_true()
+    network = network.scatter(left.gather(told), shaped["network_guess"].gather(told)) if len(told) else network
+    reason = reason.scatter(left, shaped["reject_reason"])
+    return pl.DataFrame({"e164": e164, "network_guess": network, "reject_reason": reason}).to_struct(texts.name)
+
+
+@cache
+def _numbers_of_a_prefix() -> pl.Series:
+    """The digits that follow a prefix, `00000` to `99999`: looking a text up is faster than writing a number."""
+    return pl.Series([f"{number:0{NATIONAL_DIGITS - PREFIX_DIGITS}}" for number in range(NUMBERS_PER_PREFIX)])
 
 
 def _national_number(texts: pl.Series) -> pl.Series:
