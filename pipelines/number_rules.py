@@ -115,6 +115,24 @@ class _PlainCharacters(dict[int, str]):
 
 _PLAIN = _PlainCharacters()
 
+
+class _PlainDigits(dict[int, str]):
+    """Of `_PLAIN` what becomes a digit or a plus."""
+
+    def __missing__(self, code: int) -> str:
+        plain = _PLAIN[code]
+        self[code] = plain if plain in "0123456789+" else chr(code)
+        return self[code]
+
+
+_PLAIN_DIGITS = _PlainDigits()
+
+
+def with_plain_digits(raw: str) -> str:
+    """`raw` with ASCII digits and plus signs, everything else as it was."""
+    return raw.translate(_PLAIN_DIGITS)
+
+
 # Words that people write in front of a number. Only whole words, and only in front: any other letter is a doubt.
 _LABEL = re.compile(
     r"(?:(?:tel|telephone|phone|ph|mobile|mob|cell|cellphone|contact|whatsapp|call|sms|msisdn|line|number|num|nos?"
@@ -175,6 +193,12 @@ def _whole_number(scientific: re.Match[str]) -> str | None:
     if scientific["sign"] == "-" or len(digits) < length or digits[length:].strip("0"):
         return None
     return digits[:length]
+
+
+def without_exponent(raw: str) -> str:
+    """`2.56782341987E+11` as the whole number that it is, and what was rounded as `2E+11`: another with its verdict."""
+    scientific = _SCIENTIFIC.fullmatch(raw)
+    return (_whole_number(scientific) or "2E+11") if scientific else raw
 
 
 def depends_on_every_digit(raw: str) -> bool:

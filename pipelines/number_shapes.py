@@ -27,6 +27,8 @@ from pipelines.number_rules import (
     depends_on_every_digit,
     is_one_number,
     judge_number,
+    with_plain_digits,
+    without_exponent,
 )
 
 _REMEMBERED = 10_000  # verdicts: a column comes in batches, and what it repeats stands in each of them
@@ -89,51 +91,28 @@ def _judge(text: str, several: Several) -> NumberVerdict:
 
 # --- the same said more plainly --------------------------------------------------------------------------------------
 
-_SCIENTIFIC = r"^\+?(?P<first>[1-9])(?:[.,](?P<others>[0-9]*))?[Ee]\+?(?P<exponent>[0-9]{1,2})$"
 _COMPLETE = r"(?:(?:\+|00)?256[ -]?)?0?[2-9](?:[ -]?[0-9]){8}"
 _LIST = rf"^\s*{_COMPLETE}(?:\s*(?:\s|[/,;&|\\]|or|and)\s*{_COMPLETE})+\s*$"
 
 
 def _plainer(texts: pl.Series, several: Several) -> pl.Series:
     """Other texts with the same verdicts, of fewer kinds."""
-    texts = _replaced(texts, texts.str.len_bytes() != texts.str.len_chars(), _with_plain_digits)
-    texts = _replaced(texts, texts.str.contains("[0-9.,][Ee][+0-9]"), _without_exponents)
-    # A number that is whole.
-    texts = _replaced(
-        texts, texts.str.contains(r"^\+?[0-9]{6,}\.00?$"), lambda whole: whole.str.strip_chars_end("0").str.head(-1)
-    )
+    # Digits of other scripts, and a plus of full width.
+    texts = _replaced(texts, r"[\p{Nd}--0-9]|\x{FF0B}", lambda some: _each(some, with_plain_digits))
+    texts = _replaced(texts, "[0-9.,][Ee][+0-9]", lambda some: _each(some, without_exponent))
+    texts = _replaced(texts, r"^\+?[0-9]{6,}\.00?$", lambda some: some.str.strip_chars_end("0").str.head(-1))
     if several == "reject":  # one and the same list in the place of every list that is plainly one
-        texts = _replaced(texts, texts.str.contains(_LIST), lambda _: pl.Series(["0772000000/0772000000"]))
+        texts = _replaced(texts, _LIST, lambda _: pl.Series(["0772000000/0772000000"]))
     return texts
 
 
-def _replaced(texts: pl.Series, where: pl.Series, by: Callable[[pl.Series], pl.Series]) -> pl.Series:
-    rows = where.arg_true()
+def _replaced(texts: pl.Series, pattern: str, by: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    rows = texts.str.contains(pattern).arg_true()
     return texts.scatter(rows, by(texts.gather(rows))) if len(rows) else texts
 
 
-def _with_plain_digits(texts: pl.Series) -> pl.Series:
-    return texts.str.replace_many(_digits_of_all_scripts())
-
-
-@cache
-def _digits_of_all_scripts() -> dict[str, str]:
-    """Digits beyond ASCII, and the plus of full width, and what `judge_number` reads them as."""
-    digits = [character for character in map(chr, range(0x80, 0x1_0000)) if character.isdecimal()]
-    return {digit: str(int(digit)) for digit in digits} | {"\uff0b": "+"}
-
-
-def _without_exponents(texts: pl.Series) -> pl.Series:
-    """`2.56772123456E+11` as the whole number it is, and every number that was rounded as `2E+11`."""
-    digits, length = pl.col("first") + pl.col("others").fill_null(""), pl.col("exponent").cast(pl.Int64) + 1
-    is_whole = (digits.str.len_bytes() >= length) & (digits.str.slice(length).str.strip_chars("0") == "")
-    return (
-        texts.str.extract_groups(_SCIENTIFIC)
-        .struct.unnest()
-        .select(pl.when(is_whole).then(digits.str.head(length)).when(digits.is_not_null()).then(pl.lit("2E+11")))
-        .to_series()
-        .zip_with(texts.str.contains(_SCIENTIFIC), texts)
-    )
+def _each(texts: pl.Series, function: Callable[[str], str]) -> pl.Series:
+    return pl.Series([function(text) for text in texts], dtype=pl.String)
 
 
 # --- kinds -----------------------------------------------------------------------------------------------------------

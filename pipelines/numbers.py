@@ -136,23 +136,28 @@ def _national_number(texts: pl.Series) -> pl.Series:
 
     `772123456`, `0772123456`, `256772123456`, `+256772123456`; null for everything else.
     """
-    text, number, national = pl.col("text"), pl.col("number"), pl.col("national")
+    text, national = pl.col("text"), pl.col("national")
     length = text.str.len_bytes()
-    has_sign = text < "0"  # the cast reads one
+    in_front = pl.lit(_in_front()).gather(length.clip(upper_bound=len(_in_front()) - 1))
+    # The cast reads a sign as well. Where none may be there are fewer digits, but for `+772123456` and its like.
+    fits = (text < "0") == (length == len("+256772123456"))
+    # What begins with a zero is not decided.
+    decided = pl.lit(prefix_verdicts()["decided"]).gather(national // NUMBERS_PER_PREFIX)
     return (
         texts.to_frame("text")
-        .with_columns(number=text.cast(pl.Int64, strict=False))
-        .select(
-            national=pl.when((length == 9) | ((length == 10) & ~has_sign))
-            .then(number)
-            .when((length == 12) | ((length == 13) & has_sign))
-            .then(number - CALLING_CODE * 10**NATIONAL_DIGITS)
-        )
-        .select(national=pl.when(national.is_between(0, 10**NATIONAL_DIGITS - 1)).then(national))
-        # What begins with a zero is not decided, so that a sign in the place of a digit does no harm.
-        .select(pl.when(pl.lit(prefix_verdicts()["decided"]).gather(national // NUMBERS_PER_PREFIX)).then(national))
+        .select(national=text.cast(pl.Int64, strict=False) - in_front, fits=fits)
+        .select(national=pl.when(pl.col("fits") & national.is_between(0, 10**NATIONAL_DIGITS - 1)).then(national))
+        .select(pl.when(decided).then(national))
         .to_series()
     )
+
+
+@cache
+def _in_front() -> pl.Series:
+    """What stands before the national digits of a common form, as a part of the number, by the length of the text."""
+    code = CALLING_CODE * 10**NATIONAL_DIGITS
+    by_length = {len("772123456"): 0, len("0772123456"): 0, len("256772123456"): code, len("+256772123456"): code}
+    return pl.Series([by_length.get(length) for length in range(max(by_length) + 2)], dtype=pl.Int64)
 
 
 # --- which column, and is it sound -----------------------------------------------------------------------------------
