@@ -7,14 +7,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import polars as pl
 
 from mambo_io.errors import InputError
 from pipelines.frames import Reason
-from pipelines.segments import BASIC, EXTENSION, PART, SINGLE, Encoding, measure, smart_encode
+from pipelines.segments import BASIC, EXTENSION, PART, SINGLE, Encoding, smart_encode
 from pipelines.templates import BLANK, Field, Template
 
 FrameT = TypeVar("FrameT", pl.DataFrame, pl.LazyFrame)
@@ -26,7 +27,9 @@ def _class(characters: str) -> str:
 
 
 _OUTSIDE = f"[^{_class(BASIC + EXTENSION)}]"
+# Characters that take two units, and one of them with another character in front.
 _DOUBLE = {Encoding.GSM_7: f"[{_class(EXTENSION)}]", Encoding.UCS_2: r"[\x{10000}-\x{10FFFF}]"}
+_TWO_FOR_A_PAIR = {Encoding.GSM_7: "\x1b€", Encoding.UCS_2: "\x1b\N{GRINNING FACE}"}
 
 
 def render_messages(frame: FrameT, template: Template, *, smart_encoding: bool = False) -> FrameT:
@@ -62,13 +65,10 @@ def measure_messages(frame: FrameT, *, column: str = "message") -> FrameT:
     """
     if column not in frame.collect_schema().names():
         raise InputError("the frame has no such column", column=column, fix="Say which one holds the text: `column=…`.")
+    if isinstance(frame, pl.DataFrame):  # in batches, side by side
+        return measure_messages(frame.lazy(), column=column).collect()
     text = pl.col(column).cast(pl.String)
-
-    def by_encoding(values: Mapping[Encoding, pl.Expr | int]) -> pl.Expr:
-        is_gsm_7 = pl.col("encoding") == Encoding.GSM_7.value
-        return pl.when(is_gsm_7).then(values[Encoding.GSM_7]).otherwise(values[Encoding.UCS_2])
-
-    doubles = by_encoding({encoding: text.str.count_matches(pattern) for encoding, pattern in _DOUBLE.items()})
+    encoding = pl.col("encoding")
     return (
         frame.with_columns(
             encoding=pl.when(text.str.contains(_OUTSIDE))
@@ -76,23 +76,67 @@ def measure_messages(frame: FrameT, *, column: str = "message") -> FrameT:
             .when(text.is_not_null())
             .then(pl.lit(Encoding.GSM_7.value))
         )
-        .with_columns(units=(text.str.len_chars() + doubles).cast(pl.Int64))
-        .with_columns(segments=_segments(text, by_encoding(SINGLE), by_encoding(PART)).cast(pl.Int64))
+        .with_columns(units=text.str.len_chars().cast(pl.Int64) + _pairs(text))
+        .with_columns(
+            segments=pl.when(encoding == Encoding.GSM_7.value)
+            .then(_segments(text, Encoding.GSM_7))
+            .otherwise(_segments(text, Encoding.UCS_2))
+        )
     )
 
 
-def _segments(text: pl.Expr, single: pl.Expr, part: pl.Expr) -> pl.Expr:
-    """Segments from the column `units`, without a look at the text, but for the few where the cuts decide.
+def _pairs(text: pl.Expr) -> pl.Expr:
+    """How many characters of a text take two units, by the column `encoding`."""
+    gsm_7 = pl.when(pl.col("encoding") == Encoding.GSM_7.value).then(text)
+    # A character beyond the first 65,536 takes four bytes of UTF-8, three more than it counts for.
+    may_hold = text.str.len_bytes().cast(pl.Int64) - text.str.len_chars() >= 3
+    ucs_2 = pl.when((pl.col("encoding") == Encoding.UCS_2.value) & may_hold).then(text)
+    return pl.coalesce(
+        gsm_7.str.count_matches(_DOUBLE[Encoding.GSM_7]),
+        ucs_2.str.count_matches(_DOUBLE[Encoding.UCS_2]),
+        pl.when(text.is_not_null()).then(0),
+    ).cast(pl.Int64)
 
-    A part that ends before a pair wastes one unit and no more, so there are at least units / part parts and at most
-    units / (part - 1), rounded up. Where the two differ and the text holds pairs, it is scanned.
+
+def _segments(text: pl.Expr, encoding: Encoding) -> pl.Expr:
+    """Segments from the columns `encoding` and `units`, without a look at the text, but where the cuts decide.
+
+    A part that ends before a pair wastes one unit and no more. So there are at least units / part parts and at most
+    units / (part - 1), and no more than if each pair had wasted one, all rounded up. Where these differ it is packed.
     """
-    units = pl.col("units")
+    part, units = PART[encoding], pl.col("units")
+    pairs = units - text.str.len_chars()
     least = (units + part - 1) // part
-    most = (units + part - 2) // (part - 1)
-    undecided = (units > single) & (least != most) & (units > text.str.len_chars())
-    scanned = each_distinct(pl.when(undecided).then(text), lambda value: measure(value).segments, pl.Int64())
-    return pl.when(units == 0).then(0).when(units <= single).then(1).when(undecided).then(scanned).otherwise(least)
+    most = pl.min_horizontal((units + part - 2) // (part - 1), (units + pairs + part - 1) // part)
+    undecided = (pl.col("encoding") == encoding.value) & (units > SINGLE[encoding]) & (least != most)
+    packed = (
+        pl.when(undecided)
+        .then(text)
+        .map_batches(partial(_count_parts, encoding=encoding), return_dtype=pl.Int64, is_elementwise=True)
+    )
+    return pl.when(units == 0).then(0).when(units <= SINGLE[encoding]).then(1).otherwise(pl.coalesce(packed, least))
+
+
+def _count_parts(texts: pl.Series, *, encoding: Encoding) -> pl.Series:
+    """The parts of each text, filled one after the other, those of all texts at once; null stays null."""
+    counts = pl.Series(texts.name, [None], dtype=pl.Int64).new_from_index(0, len(texts))
+    rest = pl.col("rest")
+    # Two characters stand for each pair, so that a unit is a character. Where a part would end between them, the second
+    # one comes next.
+    is_cut = rest.str.slice(PART[encoding], 1).str.contains(_DOUBLE[encoding])
+    left = (
+        texts.to_frame("rest")
+        .with_row_index("row")
+        .drop_nulls()
+        .with_columns(rest.str.replace_all(_DOUBLE[encoding], _TWO_FOR_A_PAIR[encoding]))
+    )
+    parts = 0
+    while left.height:
+        parts += 1
+        left = left.with_columns(rest.str.slice(PART[encoding] - is_cut.cast(pl.Int64)))
+        counts = counts.scatter(left.filter(rest == "")["row"], parts)
+        left = left.filter(rest != "")
+    return counts
 
 
 def _cell(field: Field) -> pl.Expr:

@@ -14,6 +14,7 @@ from functools import cache
 from itertools import repeat
 
 import polars as pl
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
 from phonenumbers.carrierdata import CARRIER_DATA
 from phonenumbers.phonemetadata import PhoneMetadata, PhoneNumberDesc
 
@@ -29,17 +30,28 @@ def prefix_verdicts() -> pl.DataFrame:
     """One row for each prefix from 0000 to 9999, at the position that is the prefix.
 
     Columns: `decided` (Boolean: one verdict for all numbers of the prefix), and where it is true `good` (Boolean:
-    they are mobile numbers), `network_guess` (String) and `reject_reason` (String).
+    they are mobile numbers), `network_guess` (String) and `reject_reason` (String). `e164_start` (String) begins the
+    E.164 form of its numbers; null where there are none.
     """
     verdicts = list(_verdicts())
+    starts = [f"+{CALLING_CODE}{prefix:0{PREFIX_DIGITS}}" for prefix in range(len(verdicts))]
     return pl.DataFrame(
         {
             "decided": [verdict is not None for verdict in verdicts],
             "good": [verdict is not None and verdict.reason is None for verdict in verdicts],
             "network_guess": [verdict and verdict.network_guess for verdict in verdicts],
             "reject_reason": [verdict and verdict.reason for verdict in verdicts],
+            "e164_start": [
+                None if verdict and verdict.reason else start for verdict, start in zip(verdicts, starts, strict=True)
+            ],
         },
-        schema={"decided": pl.Boolean, "good": pl.Boolean, "network_guess": pl.String, "reject_reason": pl.String},
+        schema={
+            "decided": pl.Boolean,
+            "good": pl.Boolean,
+            "network_guess": pl.String,
+            "reject_reason": pl.String,
+            "e164_start": pl.String,
+        },
     )
 
 
@@ -48,7 +60,7 @@ def _verdicts(prefix: str = "") -> Iterator[NumberVerdict | None]:
     below = 10 ** (PREFIX_DIGITS - len(prefix))
     if prefix == "0":
         yield from repeat(None, below)  # a zero in front is written, but no national number starts with it
-    elif _all_alike(prefix):
+    elif _all_alike(prefix) and _one_carrier(prefix):
         one_of_them = prefix.ljust(NATIONAL_DIGITS, "0")
         yield from repeat(judge_number(f"+{CALLING_CODE}{one_of_them}"), below)
     elif len(prefix) == PREFIX_DIGITS:
@@ -58,12 +70,48 @@ def _verdicts(prefix: str = "") -> Iterator[NumberVerdict | None]:
             yield from _verdicts(prefix + digit)
 
 
-def _all_alike(prefix: str) -> bool:
-    """Whether each pattern matches all numbers with this prefix or none, and they have the same carrier."""
-    carriers = f"{CALLING_CODE}{prefix}"
+def _all_alike(prefix: str, *, region: str = REGION, length: int = NATIONAL_DIGITS) -> bool:
+    """Whether each pattern of a country matches all its numbers of this length with this prefix, or none."""
     return all(
-        _matches(pattern, prefix, _ALL) or not _matches(pattern, prefix, _SOME) for pattern in _patterns()
-    ) and not any(key.startswith(carriers) and key != carriers for key in _carrier_prefixes())
+        _matches(pattern, prefix, _ALL, length) or not _matches(pattern, prefix, _SOME, length)
+        for pattern in _patterns(region)
+    )
+
+
+def _one_carrier(prefix: str) -> bool:
+    longer = f"{CALLING_CODE}{prefix}"
+    return not any(key.startswith(longer) and key != longer for key in _carrier_prefixes())
+
+
+def is_impossible_length(digits: int) -> bool:
+    """Whether no number of Uganda has so many national digits, and no short code, a zero in front counted or not."""
+    numbers = PhoneMetadata.metadata_for_region(REGION)
+    short_codes = PhoneMetadata.short_metadata_for_region(REGION)
+    zero_may_count = any(_matches(pattern, "0", _SOME, NATIONAL_DIGITS) for pattern in _patterns(REGION))
+    if zero_may_count or not numbers or not numbers.general_desc or not short_codes or not short_codes.general_desc:
+        return False  # it cannot be told
+    longest_code: int = max(short_codes.general_desc.possible_length)
+    return digits > longest_code and digits not in numbers.general_desc.possible_length
+
+
+def are_alike_abroad(start: str, length: int) -> bool:
+    """Whether numbers of `length` digits (no plus) with this start are all valid abroad, or none.
+
+    `start` is a number with its country code, with or without an international prefix or two zeros in front. Shown
+    for countries that share their code with no other, where no national prefix can be read into what follows.
+    """
+    here = PhoneMetadata.metadata_for_region(REGION)
+    dialled = re.match(here.international_prefix, start) if here and here.international_prefix else None
+    abroad = start[dialled.end() :] if dialled else start.removeprefix("00")
+    for digits in (1, 2, 3):
+        regions = COUNTRY_CODE_TO_REGION_CODE.get(int(abroad[:digits] or "0"), ())
+        if len(regions) == 1 and regions[0] != REGION and (there := PhoneMetadata.metadata_for_region(regions[0])):
+            prefix = abroad[digits:]
+            before = there.national_prefix_for_parsing
+            if before and _with_signs(before).match(prefix.ljust(length, _SOME)):
+                return False
+            return _all_alike(prefix, region=regions[0], length=length - len(start) + len(prefix))
+    return False
 
 
 # Two signs stand for the digits after a prefix, and the patterns are rewritten so that they can meet them. A pattern
@@ -75,14 +123,14 @@ _PART = re.compile(r"\{[0-9,]+\}|\\d|\[[0-9-]+\]|[0-9]")
 _TELLS_NOTHING = f"[0-9{_SOME}]*"
 
 
-def _matches(pattern: re.Pattern[str], prefix: str, sign: str) -> bool:
-    return pattern.fullmatch(prefix.ljust(NATIONAL_DIGITS, sign)) is not None
+def _matches(pattern: re.Pattern[str], prefix: str, sign: str, length: int) -> bool:
+    return pattern.fullmatch(prefix.ljust(length, sign)) is not None
 
 
 @cache
-def _patterns() -> tuple[re.Pattern[str], ...]:
-    """Every pattern by which `phonenumbers` tells the kinds of Uganda's numbers apart, rewritten for the two signs."""
-    metadata = PhoneMetadata.metadata_for_region(REGION)
+def _patterns(region: str) -> tuple[re.Pattern[str], ...]:
+    """Every pattern by which `phonenumbers` tells a country's kinds of numbers apart, rewritten for the two signs."""
+    metadata = PhoneMetadata.metadata_for_region(region)
     kinds = [kind for kind in vars(metadata).values() if isinstance(kind, PhoneNumberDesc)]
     return tuple(_with_signs(kind.national_number_pattern) for kind in kinds if kind.national_number_pattern)
 

@@ -115,6 +115,24 @@ class _PlainCharacters(dict[int, str]):
 
 _PLAIN = _PlainCharacters()
 
+
+class _PlainDigits(dict[int, str]):
+    """Of `_PLAIN` what becomes a digit or a plus."""
+
+    def __missing__(self, code: int) -> str:
+        plain = _PLAIN[code]
+        self[code] = plain if plain in "0123456789+" else chr(code)
+        return self[code]
+
+
+_PLAIN_DIGITS = _PlainDigits()
+
+
+def with_plain_digits(raw: str) -> str:
+    """`raw` with ASCII digits and plus signs, everything else as it was."""
+    return raw.translate(_PLAIN_DIGITS)
+
+
 # Words that people write in front of a number. Only whole words, and only in front: any other letter is a doubt.
 _LABEL = re.compile(
     r"(?:(?:tel|telephone|phone|ph|mobile|mob|cell|cellphone|contact|whatsapp|call|sms|msisdn|line|number|num|nos?"
@@ -165,6 +183,8 @@ _POINT_ZERO = re.compile(r"(?P<whole>\+?[\d,']+)\.00?")
 # `7.72123456` and `7721234.56`. Not `0772.123456`, nor groups such as `772.123.456`.
 _FRACTION = re.compile(r"(?:0|[1-9]\d?)[.,]\d+|[1-9][\d,']*\.\d{1,2}|[1-9]\d*,\d{1,2}")
 
+_DECIMAL_PLACES = re.compile(r"\+?[\d,']+\.\d{1,2}")
+
 
 def _whole_number(scientific: re.Match[str]) -> str | None:
     """`2.56782341987E+11` has all its digits; of `2.56772E+11` nobody knows the last six."""
@@ -173,6 +193,18 @@ def _whole_number(scientific: re.Match[str]) -> str | None:
     if scientific["sign"] == "-" or len(digits) < length or digits[length:].strip("0"):
         return None
     return digits[:length]
+
+
+def without_exponent(raw: str) -> str:
+    """`2.56782341987E+11` as the whole number that it is, and what was rounded as `2E+11`: another with its verdict."""
+    scientific = _SCIENTIFIC.fullmatch(raw)
+    return (_whole_number(scientific) or "2E+11") if scientific else raw
+
+
+def depends_on_every_digit(raw: str) -> bool:
+    """Scientific notation and decimal places, where zeros at the end mean something."""
+    dense = _without_labels(_plain(raw)).replace(" ", "")
+    return bool(_SCIENTIFIC.fullmatch(dense) or _DECIMAL_PLACES.fullmatch(dense))
 
 
 # --- several numbers -------------------------------------------------------------------------------------------------
@@ -215,6 +247,11 @@ def _cut_into_numbers(runs: list[str]) -> list[str]:
                 cut_from[start] = [joined, *cut_from[end + 1]]
                 break
     return cut_from.get(0, [])
+
+
+def is_one_number(raw: str) -> bool:
+    """Whether there is nothing in a value but digits and what people put between them, after any label."""
+    return bool(_ONE_NUMBER.fullmatch(_without_labels(_plain(raw))))
 
 
 # --- letters and signs -----------------------------------------------------------------------------------------------

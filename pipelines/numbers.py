@@ -17,8 +17,15 @@ import polars as pl
 
 from mambo_io.errors import InputError
 from pipelines.frames import Reason
-from pipelines.number_prefixes import NATIONAL_DIGITS, NUMBERS_PER_PREFIX, known_networks, prefix_verdicts
-from pipelines.number_rules import CALLING_CODE, Several, judge_number
+from pipelines.number_prefixes import (
+    NATIONAL_DIGITS,
+    NUMBERS_PER_PREFIX,
+    PREFIX_DIGITS,
+    known_networks,
+    prefix_verdicts,
+)
+from pipelines.number_rules import CALLING_CODE, Several
+from pipelines.number_shapes import judge_shapes
 
 FrameT = TypeVar("FrameT", pl.DataFrame, pl.LazyFrame)
 
@@ -37,6 +44,8 @@ def normalize_numbers(frame: FrameT, *, column: str = "phone", several: Several 
 
     Raises `InputError` for a column that is not there or is of a type that holds no telephone numbers.
     """
+    if isinstance(frame, pl.DataFrame):  # in batches, side by side
+        return normalize_numbers(frame.lazy(), column=column, several=several).collect()
     schema = frame.collect_schema()
     text = _as_text(column, schema)
     earlier_reason: pl.Expr = pl.lit(None, dtype=pl.String)
@@ -97,50 +106,70 @@ _VERDICT = pl.Struct({"e164": pl.String, "network_guess": pl.String, "reject_rea
 _BLANKS = r" \t\r\n\u{a0}\u{2000}-\u{200f}\u{202f}\u{feff}'"
 _START = f"^[{_BLANKS}]*[0-9+]"
 _BETWEEN_DIGITS = rf"[{_BLANKS}\-\u{{2010}}-\u{{2015}}]+"
-# What may stand before the nine national digits; `judge_number` reads them all alike.
-_BEFORE_DIGITS = ["", "0", "256", "+256", "00256", "2560", "+2560"]
 
 
 def _judge_texts(texts: pl.Series, *, several: Several) -> pl.Series:
-    """The verdicts on a column of text, as structs; null is missing."""
-    compact = pl.col("text").str.replace_all(_BETWEEN_DIGITS, "")
-    # The cast reads a sign as well, but then there are fewer than nine digits and the number is too small.
-    national = compact.str.tail(NATIONAL_DIGITS).cast(pl.Int64, strict=False)
-    is_common = (
-        pl.col("text").str.contains(_START)
-        & compact.str.head(-NATIONAL_DIGITS).is_in(_BEFORE_DIGITS)
-        & (national >= 10 ** (NATIONAL_DIGITS - 1))
-    )
+    """The verdicts on a column of text, as structs; null is missing.
+
+    Most values are nothing but digits. What is not decided by them goes a longer way: without spaces and dashes first,
+    then to `judge_shapes`.
+    """
+    text = pl.col("text")
+    national = _national_number(texts)
+    left = national.is_null().arg_true()
+    spaced = texts.gather(left).to_frame("text")
+    compact = spaced.select(pl.when(text.str.contains(_START)).then(text.str.replace_all(_BETWEEN_DIGITS, "")))
+    national = national.scatter(left, _national_number(compact.to_series()))
+    left = national.is_null().arg_true()
+    shaped = judge_shapes(texts.gather(left), several=several)
+    national = national.scatter(left, shaped["national"])
 
     prefixes = prefix_verdicts()
-    prefix = pl.col("national") // NUMBERS_PER_PREFIX
-    quick = (
-        pl.DataFrame({"text": texts})
-        .with_columns(national=pl.when(is_common).then(national))
-        .with_columns(pl.lit(prefixes[name]).gather(prefix).alias(name) for name in prefixes.columns)
-        .with_columns(
-            e164=pl.when("good").then(f"+{CALLING_CODE}" + pl.col("national").cast(pl.String)),
-            unread=pl.when(~pl.col("decided").fill_null(False)).then("text"),
-        )
+    prefix, rest = pl.col("national") // NUMBERS_PER_PREFIX, pl.col("national") % NUMBERS_PER_PREFIX
+    e164, network, reason = national.to_frame("national").select(
+        pl.format("{}{}", pl.lit(prefixes["e164_start"]).gather(prefix), pl.lit(_numbers_of_a_prefix()).gather(rest)),
+        pl.lit(prefixes["network_guess"]).gather(prefix),
+        pl.lit(prefixes["reject_reason"]).gather(prefix),
     )
-    slow = _judge_one_by_one(quick["unread"].drop_nulls().unique(), several)
-    is_missing = pl.when(pl.col("text").is_null()).then(pl.lit(Reason.MISSING.value))
+    told = shaped["network_guess"].is_not_null().arg_true()
+    network = network.scatter(left.gather(told), shaped["network_guess"].gather(told)) if len(told) else network
+    reason = reason.scatter(left, shaped["reject_reason"])
+    return pl.DataFrame({"e164": e164, "network_guess": network, "reject_reason": reason}).to_struct(texts.name)
+
+
+@cache
+def _numbers_of_a_prefix() -> pl.Series:
+    """The digits that follow a prefix, `00000` to `99999`: looking a text up is faster than writing a number."""
+    return pl.Series([f"{number:0{NATIONAL_DIGITS - PREFIX_DIGITS}}" for number in range(NUMBERS_PER_PREFIX)])
+
+
+def _national_number(texts: pl.Series) -> pl.Series:
+    """The nine national digits of each text that is a number in a common form with a prefix that decides it.
+
+    `772123456`, `0772123456`, `256772123456`, `+256772123456`; null for everything else.
+    """
+    text, national = pl.col("text"), pl.col("national")
+    length = text.str.len_bytes()
+    in_front = pl.lit(_in_front()).gather(length.clip(upper_bound=len(_in_front()) - 1))
+    # The cast reads a sign as well. Where none may be there are fewer digits, but for `+772123456` and its like.
+    fits = (text < "0") == (length == len("+256772123456"))
+    # What begins with a zero is not decided.
+    decided = pl.lit(prefix_verdicts()["decided"]).gather(national // NUMBERS_PER_PREFIX)
     return (
-        quick.join(slow, left_on="unread", right_on="text", how="left", maintain_order="left", suffix="_slow")
-        .select(
-            pl.coalesce("e164", "e164_slow"),
-            pl.coalesce("network_guess", "network_guess_slow"),
-            pl.coalesce("reject_reason", "reject_reason_slow", is_missing),
-        )
-        .to_struct(texts.name)
+        texts.to_frame("text")
+        .select(national=text.cast(pl.Int64, strict=False) - in_front, fits=fits)
+        .select(national=pl.when(pl.col("fits") & national.is_between(0, 10**NATIONAL_DIGITS - 1)).then(national))
+        .select(pl.when(decided).then(national))
+        .to_series()
     )
 
 
-def _judge_one_by_one(texts: pl.Series, several: Several) -> pl.DataFrame:
-    verdicts = [(text, judge_number(text, several=several)) for text in texts]
-    rows = [(text, verdict.e164, verdict.network_guess, verdict.reason) for text, verdict in verdicts]
-    names = ("text", "e164", "network_guess", "reject_reason")
-    return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
+@cache
+def _in_front() -> pl.Series:
+    """What stands before the national digits of a common form, as a part of the number, by the length of the text."""
+    code = CALLING_CODE * 10**NATIONAL_DIGITS
+    by_length = {len("772123456"): 0, len("0772123456"): 0, len("256772123456"): code, len("+256772123456"): code}
+    return pl.Series([by_length.get(length) for length in range(max(by_length) + 2)], dtype=pl.Int64)
 
 
 # --- which column, and is it sound -----------------------------------------------------------------------------------

@@ -6,27 +6,45 @@ Whatever is typed, however it is spaced, by either way of reading it: one answer
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import phonenumbers
 import polars as pl
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from phonenumbers import PhoneNumberType, carrier
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneNumberType, carrier
 
+from data.make_examples import REJECTED, REPAIRED, spell
+from mambo_io.datasets import read_dataset
 from pipelines.number_prefixes import prefix_verdicts
 from pipelines.number_rules import NumberVerdict, Several, judge_number
 from pipelines.numbers import normalize_numbers
+from support import number_mixes
+from support.environment import REPOSITORY
 
 ALL_PREFIXES = [f"{prefix:04}" for prefix in range(10_000)]
 FORMS = ["{}", "0{}", "256{}", "+256{}", "00256{}", "2560{}", "+2560{}"]
 LOOK_ALIKES = ["+{}", "+0{}", "00{}", "0256{}", "256256{}", "25600{}", "000256{}", "254{}", "+254{}", "7{}", "{}0"]
 
+# What is judged by a stand-in for its kind: digits in many places, and what makes one digit matter more than another.
+DRESSED = [
+    "Tel: {}", "mob.{}", "phone no. {} ", "tel {} (Jane)", "{} MTN", "({})", "[{}]", "={}", '="{}"', "'{}'", "{};",
+    ",{}", "{}?", "{}.0", "{}.00", "{}.000", "{}.5", "{}.50", "+{}.0", "{},00", "-{}", "({}", "{}E+0", "{}e2",
+    "{}x1", "{} ext 42", "{}#", "{} #12#", "#{}", "{}/7", "{}, 7", "{} (2)", "{}(123)", "{}-1", "{} 12", "{}123",
+    "1{}", "000{}", "005{}", "0{}0", "{}/0701234567", "{} 0701234567", "0701 234 567 / {}", "{} or {}", "{}\n{}",
+    "0414123456 and {}", "{},{};{}", "{}\u0661", "\uff0b{}", "{}\u00b2", "{}\U0001d7d8", "\u202a{}\u202c",
+    "\u2212{}", "x{}", "0{}O", "{}a{}",
+]  # fmt: skip
+
 dash_or_space = st.sampled_from([" ", "-", "\u00a0", "\u2009", "\u200b", "\u2013", "\t", "'", "\ufeff"])
 national = st.from_regex(r"7[0-9]{8}|[0-9]{9}|[0-9]{7,11}", fullmatch=True, alphabet="0123456789")
 written = st.builds(str.format, st.sampled_from(FORMS + LOOK_ALIKES), national)
 noise = st.text(" -+()./,;:&|'\"=xXeEorTel#*\n\u00a0\u200b\u2013\u00b2\u0660\uff11", max_size=3)
+
+words = st.sampled_from(
+    ["Tel: ", "mob ", " or ", "and", " ext ", "ext.", " x", "E+", "e1", ".0", ".00", " (Jane)", "#", "256", "00"]
+)
 
 
 @st.composite
@@ -35,7 +53,7 @@ def mistyped(draw: st.DrawFn) -> str:
     text = "".join(draw(st.lists(written, min_size=1, max_size=2)))
     for _ in range(draw(st.integers(0, 4))):
         at = draw(st.integers(0, len(text)))
-        text = text[:at] + draw(noise) + text[at:]
+        text = text[:at] + draw(noise | words) + text[at:]
     return text
 
 
@@ -74,6 +92,70 @@ def test_prefixes_in_spaced_forms(pattern: str) -> None:
     assert _columns(typed) == _one_by_one(typed)
 
 
+@pytest.mark.parametrize("written", [*REPAIRED, *REJECTED])
+def test_prefixes_in_every_form_of_the_example_lists(written: str) -> None:
+    digits = random.Random(written)
+    typed = [spell(written, f"{prefix}{digits.randrange(100_000):05}") for prefix in digits.sample(ALL_PREFIXES, 400)]
+    assert _columns(typed) == _one_by_one(typed)
+
+
+@pytest.mark.parametrize("dress", DRESSED)
+def test_prefixes_in_forms_that_are_judged_by_a_stand_in(dress: str) -> None:
+    digits = random.Random(dress)
+    typed = []
+    for prefix in digits.sample(ALL_PREFIXES, 300):
+        national = f"{prefix}{digits.randrange(10**7):07}"[: digits.choice([6, 7, 8, 9, 9, 9, 9, 10, 11])]
+        number = digits.choice(FORMS + LOOK_ALIKES).format(national)
+        typed.append(dress.replace("{}", number))
+    assert _columns(typed) == _one_by_one(typed)
+    assert _columns(typed, several="first") == _one_by_one(typed, several="first")
+
+
+@pytest.mark.parametrize("plus", ["+", "", "00", "000", "005", "007"])
+def test_every_country(plus: str) -> None:
+    """Whether a number exists abroad is found by its start, for the countries where that is enough."""
+    digits = random.Random(plus)
+    typed = [
+        f"{plus}{code}{digits.randrange(10**length):0{length}}"
+        for code in COUNTRY_CODE_TO_REGION_CODE
+        for length in (6, 7, 8, 9, 10, 11)
+    ]
+    assert _columns(typed) == _one_by_one(typed)
+
+
+@pytest.mark.parametrize("mix", [number_mixes.realistic, number_mixes.dirty])
+def test_mixes_of_forms(mix: Callable[[int], list[str]]) -> None:
+    typed = mix(5_000)
+    assert _columns(typed) == _one_by_one(typed)
+
+
+def test_the_example_list() -> None:
+    typed = read_dataset(REPOSITORY / "data" / "people.csv").frame["phone"].to_list()
+    assert _columns(typed) == _one_by_one(typed)
+
+
+def test_few_values_reach_phonenumbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kind of value is asked about once, so that of many values few are parsed, however dirty the list is."""
+    parsed: list[str] = []
+    parse = phonenumbers.parse
+
+    def counted(text: str, region: str | None) -> phonenumbers.PhoneNumber:
+        parsed.append(text)
+        return parse(text, region)
+
+    monkeypatch.setattr(phonenumbers, "parse", counted)
+    assert len(_columns(number_mixes.dirty(100_000))) == 100_000
+    assert len(parsed) < 3_000
+
+
+def test_a_lazy_frame_is_judged_batch_by_batch() -> None:
+    typed = number_mixes.dirty(250_000)
+    lazy = normalize_numbers(pl.LazyFrame({"phone": typed}))
+    assert isinstance(lazy, pl.LazyFrame)
+    streamed = lazy.select("e164", "network_guess", "reject_reason").collect(engine="streaming")
+    assert streamed.rows() == _columns(typed)
+
+
 def test_phonenumbers_decides_every_prefix() -> None:
     """The plain loop: parse, valid, mobile, of Uganda, format. On clean forms nothing of ours may change its answer."""
     digits = random.Random("clean forms")
@@ -107,6 +189,9 @@ def test_a_decided_prefix_has_one_answer() -> None:
 )
 @example(["-772123200", "- 772123200", "(772123200)", "\u2212772123200", "077212345 (6)", "077212345/6"], "reject")
 @example(["+77212345", "0772+12345", "0-12345678", "7.0000e+8", "0772 12345.0"], "reject")
+@example(
+    ["0000000", "+000000", "25600000", "0 0256 0", "+25600772123456", "0256", "25677212", "002567", "+2560"], "reject"
+)
 def test_both_ways_agree_on_anything_typed(typed: list[str | None], several: Several) -> None:
     assert _columns(typed, several=several) == _one_by_one(typed, several=several)
 
