@@ -20,6 +20,7 @@ from pipelines.texts import Texts
 
 # How long a call is taken to last, for the estimate of the whole; measured times differ by network and server.
 ASSUMED_CALL_S = 0.5
+_LOOKED_AT = ["row", "network_guess", "text", "encoding", "units", "segments", "estimated_ugx"]  # of who is sent to
 _TEXTS_LOOKED_AT = 2_000  # of the messages that need UCS-2, to name the characters that force it
 
 
@@ -70,7 +71,7 @@ class Estimate:
 def make_estimate(prepared: Prepared, *, account: str, ledger: Ledger | None) -> Estimate:
     """Sum up `prepared`; `ledger` gives the last known balance of `account`."""
     campaign, frame = prepared.campaign, prepared.people
-    sendable = frame.filter(pl.col("reject_reason").is_null())
+    sendable = frame.lazy().filter(pl.col("reject_reason").is_null()).select(_LOOKED_AT).collect()
     calls = prepared.chunks.chunks
     cost = int(calls["expected_ugx"].sum())
     balance = ledger.last_balance(account) if ledger is not None else None
@@ -87,7 +88,7 @@ def make_estimate(prepared: Prepared, *, account: str, ledger: Ledger | None) ->
         source=str(campaign.recipients.path),
         rows=frame.height,
         sendable=sendable.height,
-        rejected=_counts(frame.filter(pl.col("reject_reason").is_not_null()), "reject_reason"),
+        rejected=_counts(frame.select(pl.col("reject_reason").drop_nulls()), "reject_reason"),
         networks=_counts(sendable, "network_guess"),
         segments=int(sendable["segments"].cast(pl.Int64).sum()),
         ucs2_recipients=sendable.filter(pl.col("encoding") == Encoding.UCS_2).height,

@@ -223,9 +223,10 @@ def rounding_suspicion(frame: pl.DataFrame) -> int | None:
     100, 21 of 1,000. Each number counts once (rounding makes people share one); the answer counts rows.
     """
     ends_in_000 = pl.col("msisdn") % 1_000 == 0
-    distinct = frame.select(pl.col("msisdn").drop_nulls().unique())
-    suspects = distinct.select(ends_in_000.sum()).item()
-    if _binomial_tail(suspects, distinct.height, share=1 / 200) > 1e-6:
+    suspects, distinct = frame.select(
+        pl.col("msisdn").filter(ends_in_000).n_unique(), pl.col("msisdn").drop_nulls().n_unique().alias("distinct")
+    ).row(0)
+    if _binomial_tail(suspects, distinct, share=1 / 200) > 1e-6:
         return None
     return int(frame.select(ends_in_000.sum()).item())
 
