@@ -36,7 +36,8 @@ def test_a_cancelled_run_drains_and_the_next_one_goes_on(
     api, store = start_sandbox(), str(tmp_path / "ledger.db")
     file = str(campaign_of(tmp_path, people(PEOPLE), name="cancelled", sections=LIMITS).file)
     api.set_faults([Delay(after_s=3, skip=1, times=None)])  # behind the first, two calls are out at any time
-    settings = {**environment(api, store), "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
+    # The runner keeps a folder of one name for everybody among the temporary files.
+    settings = {**environment(api, store), "PREFECT_RUNNER_POLL_FREQUENCY": "1", "TMPDIR": str(tmp_path)}
     with started(sys.executable, "-c", SERVE, cwd=tmp_path, env=settings) as runner:
         wait_until(lambda: engine.deploys(DEPLOYMENT), runner)
         run = engine.start(DEPLOYMENT, campaign=file)
