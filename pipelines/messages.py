@@ -15,7 +15,7 @@ import polars as pl
 
 from mambo_io.errors import InputError
 from pipelines.frames import Reason
-from pipelines.segments import BASIC, EXTENSION, PART, SINGLE, Encoding, smart_encode
+from pipelines.segments import BASIC, EXTENSION, PART, SINGLE, Encoding, measure, smart_encode
 from pipelines.templates import BLANK, Field, Template
 
 FrameT = TypeVar("FrameT", pl.DataFrame, pl.LazyFrame)
@@ -29,6 +29,7 @@ def _class(characters: str) -> str:
 _OUTSIDE = f"[^{_class(BASIC + EXTENSION)}]"
 # Characters that take two units, and one of them with another character in front.
 _DOUBLE = {Encoding.GSM_7: f"[{_class(EXTENSION)}]", Encoding.UCS_2: r"[\x{10000}-\x{10FFFF}]"}
+_PARTS_AT_ONCE = 20  # what is longer is no message, and is scanned by itself
 _TWO_FOR_A_PAIR = {Encoding.GSM_7: "\x1b€", Encoding.UCS_2: "\x1b\N{GRINNING FACE}"}
 
 
@@ -130,13 +131,14 @@ def _count_parts(texts: pl.Series, *, encoding: Encoding) -> pl.Series:
         .drop_nulls()
         .with_columns(rest.str.replace_all(_DOUBLE[encoding], _TWO_FOR_A_PAIR[encoding]))
     )
-    parts = 0
-    while left.height:
-        parts += 1
+    for parts in range(1, _PARTS_AT_ONCE + 1):
+        if left.is_empty():
+            break
         left = left.with_columns(rest.str.slice(PART[encoding] - is_cut.cast(pl.Int64)))
         counts = counts.scatter(left.filter(rest == "")["row"], parts)
         left = left.filter(rest != "")
-    return counts
+    long = texts.gather(left["row"])
+    return counts.scatter(left["row"], pl.Series([measure(text).segments for text in long], dtype=pl.Int64))
 
 
 def _cell(field: Field) -> pl.Expr:

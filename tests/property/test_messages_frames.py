@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from pipelines.messages import measure_messages, render_messages
 from pipelines.segments import measure, smart_encode
 from pipelines.templates import BLANK, Template
+from support import text_mixes
+from support.sms_packer import encode
 
 ODD = st.sampled_from("€[\f\\^ŋ\N{GRINNING FACE}’–@\r\n-]&~") | st.characters(exclude_categories=["Cs"])
 RUN = st.builds(str.__mul__, st.just("a") | ODD, st.integers(0, 5) | st.integers(60, 160))
@@ -35,6 +37,23 @@ def test_measure_messages_agrees_with_measure(texts: list[str | None]) -> None:
     assert measure_messages(frame).select("encoding", "units", "segments").rows() == expected
     lazy = measure_messages(frame.lazy()).select("encoding", "units", "segments")
     assert lazy.collect(engine="streaming").rows() == expected
+
+
+def test_parts_are_those_that_an_encoder_makes() -> None:
+    """Escapes and emoji on the cuts, and around them, in texts of up to seven parts, and in long ones."""
+    texts = text_mixes.around_the_cuts(4_000)
+    texts += [text * 20 for text in texts[:50]]
+    measured = measure_messages(pl.DataFrame({"message": texts}))
+    assert measured["segments"].to_list() == [len(encode(text)) for text in texts]
+
+
+def test_a_lazy_frame_is_measured_batch_by_batch() -> None:
+    texts = text_mixes.around_the_cuts(1_000) * 250
+    lazy = measure_messages(pl.LazyFrame({"message": texts}))
+    assert isinstance(lazy, pl.LazyFrame)
+    measured = lazy.collect(engine="streaming")
+    assert measured["message"].to_list() == texts
+    assert measured["segments"].to_list() == [measure(text).segments for text in texts[:1_000]] * 250
 
 
 @given(
