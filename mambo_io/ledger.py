@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -257,22 +258,34 @@ class Ledger:
 
     def results(self, campaign: CampaignRow) -> pl.DataFrame:
         """The results view of one campaign edition, in the order of its rows; kept columns unpacked behind it."""
+        return pl.concat(self.result_pieces(campaign))
+
+    def result_pieces(self, campaign: CampaignRow) -> Iterator[pl.DataFrame]:
+        """`results` piece by piece, all of one state of the ledger: millions of rows have no room at once."""
         columns = [column for column in results.c if column.name not in ("campaign_id", "kept")]
+        query = select(*columns, results.c.kept).where(results.c.campaign_id == campaign.id).order_by(results.c.row)
+        yield _result_frame((), campaign)
         with self.store.reader() as connection:
-            rows = connection.execute(
-                select(*columns, results.c.kept).where(results.c.campaign_id == campaign.id).order_by(results.c.row)
-            ).all()
-        frame = pl.DataFrame([tuple(row) for row in rows], schema=_RESULT_TYPES | {"kept": pl.String}, orient="row")
-        kept = pl.Struct(dict.fromkeys(campaign.kept_columns, pl.String))
-        frame = frame.with_columns(
-            pl.from_epoch("sent_at_us", time_unit="us")
-            .dt.replace_time_zone("UTC")
-            .dt.convert_time_zone("Africa/Kampala")
-            .alias("sent_at_us")
-        ).rename({"sent_at_us": "sent_at"})
-        if not campaign.kept_columns:
-            return frame.drop("kept")
-        return frame.with_columns(pl.col("kept").str.json_decode(kept)).unnest("kept")
+            for rows in connection.execution_options(yield_per=_ROWS_A_PIECE).execute(query).partitions():
+                yield _result_frame(rows, campaign)
+
+
+def _result_frame(rows: Sequence[Sequence[Any]], campaign: CampaignRow) -> pl.DataFrame:
+    schema = _RESULT_TYPES | {"kept": pl.String}
+    frame = pl.DataFrame(list(zip(*rows, strict=True)) or None, schema=schema, orient="col")
+    frame = frame.with_columns(
+        pl.from_epoch("sent_at_us", time_unit="us")
+        .dt.replace_time_zone("UTC")
+        .dt.convert_time_zone("Africa/Kampala")
+        .alias("sent_at_us")
+    ).rename({"sent_at_us": "sent_at"})
+    if not campaign.kept_columns:
+        return frame.drop("kept")
+    kept = pl.Struct(dict.fromkeys(campaign.kept_columns, pl.String))
+    return frame.with_columns(pl.col("kept").str.json_decode(kept)).unnest("kept")
+
+
+_ROWS_A_PIECE = 50_000
 
 
 _RESULT_TYPES: dict[str, Any] = {

@@ -173,7 +173,7 @@ def write_results(summary: CampaignSummary, settings: MamboSettings, output: Pat
         with open_store(settings) as store:
             ledger = Ledger(store)
             row = ledger.get(summary.campaign, summary.edition)
-            write_dataset(check_frame(ledger.results(row), RESULTS), output)
+            write_dataset((check_frame(piece, RESULTS) for piece in ledger.result_pieces(row)), output)
     create_table_artifact(key=f"summary-{summary.campaign}", table=table, description=_told(summary))
 
 

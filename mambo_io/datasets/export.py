@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,8 +35,10 @@ _FORMULA_STARTS = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
 _TEXT = (pl.String, pl.Categorical, pl.Enum)
 
 
-def write_dataset(frame: pl.DataFrame, path: Path | str) -> None:
+def write_dataset(frame: pl.DataFrame | Iterable[pl.DataFrame], path: Path | str) -> None:
     """Write `frame` as its ending says; an existing file is replaced at once, when all of the new one is written.
+
+    A table too large for memory comes in pieces with the same columns, at least one; CSV and Parquet are written so.
 
     Parquet holds the frame as it is. CSV is UTF-8 with a byte order mark; text that would be a formula gets a `'` in
     front, but for E.164 numbers in the column `e164`. XLSX has text as text, numbers as numbers, and a frozen header.
@@ -45,19 +47,20 @@ def write_dataset(frame: pl.DataFrame, path: Path | str) -> None:
     Raises `InputError` for another ending, a missing folder, a table that no sheet holds, and a full disk.
     """
     path = Path(path)
+    pieces = [frame] if isinstance(frame, pl.DataFrame) else frame
     match path.suffix.lower():
         case ".csv":
-            write: Callable[[pl.DataFrame, Path], None] = _write_csv
+            write: Callable[[Iterable[pl.DataFrame], Path], None] = _write_csv
         case ".parquet":
-            write = pl.DataFrame.write_parquet
+            write = _write_parquet
         case ".xlsx":
-            _check_fits_sheet(frame, path)
+            pieces = [_fitting_a_sheet(pieces, path)]
             write = _write_xlsx
         case ending:
             problem = f"files that end in {ending!r} are not written" if ending else "the file's name has no ending"
             raise InputError(problem, file=path, fix="These endings are: .csv, .xlsx, .parquet.")
     with _replacing(path) as unfinished:
-        write(frame, unfinished)
+        write(pieces, unfinished)
 
 
 def neutralised(text: pl.Expr) -> pl.Expr:
@@ -111,9 +114,19 @@ def _system_reason(error: Exception) -> str | None:
     return found[1].strip() if found else None
 
 
-def _write_csv(frame: pl.DataFrame, path: Path) -> None:
-    columns = [_csv_column(name, dtype) for name, dtype in frame.schema.items()]
-    frame.lazy().select(columns).sink_csv(path, include_bom=True)
+def _write_csv(pieces: Iterable[pl.DataFrame], path: Path) -> None:
+    with path.open("wb") as file:
+        for number, piece in enumerate(pieces):
+            columns = [_csv_column(name, dtype) for name, dtype in piece.schema.items()]
+            piece.select(columns).write_csv(file, include_bom=number == 0, include_header=number == 0)
+
+
+def _write_parquet(pieces: Iterable[pl.DataFrame], path: Path) -> None:
+    parts = []
+    for number, piece in enumerate(pieces):
+        parts.append(path.with_name(f"{number:06}.parquet"))
+        piece.write_parquet(parts[-1])
+    pl.scan_parquet(parts, glob=False).sink_parquet(path)
 
 
 def _csv_column(name: str, dtype: pl.DataType) -> pl.Expr:
@@ -132,10 +145,16 @@ def _local(moment: pl.Expr, dtype: pl.Datetime) -> pl.Expr:
     return (moment if dtype.time_zone else moment.dt.replace_time_zone("UTC")).dt.convert_time_zone(KAMPALA.key)
 
 
-def _check_fits_sheet(frame: pl.DataFrame, path: Path) -> None:
+def _fitting_a_sheet(pieces: Iterable[pl.DataFrame], path: Path) -> pl.DataFrame:
+    """The whole table. Raises `InputError` when no sheet holds it."""
     fix = "Write it as .csv or .parquet."
-    if frame.height > _SHEET_ROWS - 1:
-        raise InputError(f"{frame.height:,} rows, and a sheet holds {_SHEET_ROWS - 1:,}", file=path, fix=fix)
+    taken, rows = [], 0
+    for piece in pieces:
+        taken.append(piece)
+        rows += piece.height
+        if rows > _SHEET_ROWS - 1:
+            raise InputError(f"more rows than a sheet holds ({_SHEET_ROWS - 1:,})", file=path, fix=fix)
+    frame = pl.concat(taken)
     if frame.width > _SHEET_COLUMNS:
         raise InputError(f"{frame.width:,} columns, and a sheet holds {_SHEET_COLUMNS:,}", file=path, fix=fix)
     for name in frame.select(pl.col(pl.String)).columns:
@@ -143,10 +162,12 @@ def _check_fits_sheet(frame: pl.DataFrame, path: Path) -> None:
         if isinstance(longest, int) and longest > _CELL_CHARACTERS:
             problem = f"a text of {longest:,} characters, and a cell holds {_CELL_CHARACTERS:,}"
             raise InputError(problem, file=path, column=name, fix=fix)
+    return frame
 
 
-def _write_xlsx(frame: pl.DataFrame, path: Path) -> None:
+def _write_xlsx(pieces: Iterable[pl.DataFrame], path: Path) -> None:
     """Row by row, so that a million rows need no memory. Text is written as text: nothing becomes a formula or link."""
+    frame = pl.concat(pieces)
     local = frame.with_columns(
         _local(pl.col(name), dtype).dt.replace_time_zone(None).dt.truncate("1s")
         for name, dtype in frame.schema.items()

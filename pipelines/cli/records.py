@@ -88,9 +88,8 @@ def results(name: str, /, *, output: Path, edition: str | None = None) -> int:
         row = ledger.get(name, edition)
         if output.exists() and output.name == Path(row.source).name:
             raise InputError("has the name of the list of recipients", file=output, fix="Choose another name.")
-        frame = check_frame(ledger.results(row), RESULTS)
-    write_dataset(frame, output)
-    screens.say(f"{screens.count(frame.height, 'row')} in {output}")
+        write_dataset((check_frame(piece, RESULTS) for piece in ledger.result_pieces(row)), output)
+    screens.say(f"{screens.count(row.rows, 'row')} in {output}")
     return 0
 
 

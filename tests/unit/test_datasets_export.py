@@ -150,7 +150,7 @@ def blank_folder(folder: Path) -> Path:
         pytest.param(
             pl.DataFrame({"row": pl.int_range(1_048_576, eager=True)}),
             lambda folder: folder / "r.xlsx",
-            "1,048,576 rows, and a sheet holds 1,048,575. Write it as .csv or .parquet.",
+            "more rows than a sheet holds (1,048,575). Write it as .csv or .parquet.",
             id="more rows than a sheet holds",
         ),
         pytest.param(
