@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Row, and_, func, or_, select
 from mambo_io.errors import InputError
 from mambo_io.masking import mask_text
 from mambo_io.model import CampaignState, CanaryState, ChunkState, ExceptionKind, Outcome
+from mambo_io.result_rows import Edition, result_pieces
 from mambo_io.store import Store
 from mambo_io.tables import (
     accounts,
@@ -26,7 +27,6 @@ from mambo_io.tables import (
     chunks,
     recipient_exceptions,
     recipients,
-    results,
 )
 
 US = 1_000_000  # microseconds in a second
@@ -262,50 +262,9 @@ class Ledger:
 
     def result_pieces(self, campaign: CampaignRow) -> Iterator[pl.DataFrame]:
         """`results` piece by piece, all of one state of the ledger: millions of rows have no room at once."""
-        columns = [column for column in results.c if column.name not in ("campaign_id", "kept")]
-        query = select(*columns, results.c.kept).where(results.c.campaign_id == campaign.id).order_by(results.c.row)
-        yield _result_frame((), campaign)
+        edition = Edition(campaign.id, campaign.name, campaign.edition, campaign.kept_columns)
         with self.store.reader() as connection:
-            for rows in connection.execution_options(yield_per=_ROWS_A_PIECE).execute(query).partitions():
-                yield _result_frame(rows, campaign)
-
-
-def _result_frame(rows: Sequence[Sequence[Any]], campaign: CampaignRow) -> pl.DataFrame:
-    schema = _RESULT_TYPES | {"kept": pl.String}
-    frame = pl.DataFrame(list(zip(*rows, strict=True)) or None, schema=schema, orient="col")
-    frame = frame.with_columns(
-        pl.from_epoch("sent_at_us", time_unit="us")
-        .dt.replace_time_zone("UTC")
-        .dt.convert_time_zone("Africa/Kampala")
-        .alias("sent_at_us")
-    ).rename({"sent_at_us": "sent_at"})
-    if not campaign.kept_columns:
-        return frame.drop("kept")
-    kept = pl.Struct(dict.fromkeys(campaign.kept_columns, pl.String))
-    return frame.with_columns(pl.col("kept").str.json_decode(kept)).unnest("kept")
-
-
-_ROWS_A_PIECE = 50_000
-
-
-_RESULT_TYPES: dict[str, Any] = {
-    "campaign": pl.String,
-    "edition": pl.String,
-    "row": pl.Int64,
-    "phone_raw": pl.String,
-    "e164": pl.String,
-    "network_guess": pl.String,
-    "outcome": pl.String,
-    "reason": pl.String,
-    "message": pl.String,
-    "encoding": pl.String,
-    "segments": pl.Int64,
-    "estimated_ugx": pl.Int64,
-    "charged_ugx": pl.Int64,
-    "chunk": pl.Int64,
-    "attempt": pl.Int64,
-    "sent_at_us": pl.Int64,
-}
+            yield from result_pieces(connection, edition)
 
 
 def call_name(campaign: CampaignRow, chunk: int) -> str:

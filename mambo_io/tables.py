@@ -14,6 +14,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     Enum,
     ForeignKey,
     Index,
@@ -260,7 +261,7 @@ SQLITE_STATISTICS = (
 )
 
 
-def _outcome_of_chunk(state: ChunkState) -> Outcome:
+def outcome_of_chunk(state: ChunkState) -> Outcome:
     """What a chunk's state says of each of its recipients that has no exception of its own."""
     match state:
         case ChunkState.PLANNED:
@@ -282,6 +283,11 @@ def _outcome_of_chunk(state: ChunkState) -> Outcome:
             assert_never(state)
 
 
+def was_called(state: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether a chunk in this state has an attempt that says something of its recipients."""
+    return state.in_([literal_column(f"'{each}'") for each in ("in_flight", "accepted", "refused", "unknown")])
+
+
 def _results_view() -> Select[Any]:
     """One row per recipient of every campaign edition; the columns are described in `pipelines.frames`."""
     r, c, k, a, x = recipients.c, chunks.c, campaigns.c, attempts.c, recipient_exceptions.c
@@ -289,7 +295,7 @@ def _results_view() -> Select[Any]:
         (r.reason.is_not(None), literal_column(f"'{Outcome.REJECTED}'")),
         (x.kind.is_not(None), cast(x.kind, Text)),  # unsupported, unverified: the outcome's own word
         *(
-            (c.state == literal_column(f"'{state}'"), literal_column(f"'{_outcome_of_chunk(state)}'"))
+            (c.state == literal_column(f"'{state}'"), literal_column(f"'{outcome_of_chunk(state)}'"))
             for state in ChunkState
         ),
     )
@@ -309,7 +315,7 @@ def _results_view() -> Select[Any]:
         (and_(c.state == literal_column("'accepted'"), a.charged_ugx.is_not(None)), 0),
         else_=null(),
     )
-    called = c.state.in_([literal_column(f"'{state}'") for state in ("in_flight", "accepted", "refused", "unknown")])
+    called = was_called(c.state)
     return (
         select(
             k.id.label("campaign_id"),

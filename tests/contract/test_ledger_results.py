@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
-from mambo_io import accounting
+from mambo_io import accounting, result_rows
 from mambo_io.call_ends import ClaimedCall
 from mambo_io.errors import InputError
 from mambo_io.ledger import Ledger
 from mambo_io.model import CallResult, ChunkState, Outcome
 from mambo_io.planning import write_plan
 from mambo_io.store import Store
-from mambo_io.tables import account_entries
+from mambo_io.tables import account_entries, results
 from pipelines.chunking import text_key
 from support.ledgers import (
     NOON,
@@ -35,6 +36,25 @@ from support.ledgers import (
 
 EVERYTHING = NOON - timedelta(days=365)
 NOBODY = ("", "")
+
+
+@pytest.mark.parametrize("rows_a_piece", [1, 5, 50_000])
+def test_frames_say_what_the_view_says(
+    store: Store, connection: Connection, monkeypatch: pytest.MonkeyPatch, rows_a_piece: int
+) -> None:
+    monkeypatch.setattr(result_rows, "ROWS_A_PIECE", rows_a_piece)
+    campaign = every_outcome(connection).campaign
+
+    found = Ledger(store).results(campaign)
+
+    with store.reader() as reader:
+        view = reader.execute(select(results).where(results.c.campaign_id == campaign.id).order_by(results.c.row)).all()
+    assert found.columns == [*[column.name for column in results.c][1:-2], "sent_at", "client_id"]
+    moments = found["sent_at"].dt.epoch("us")
+    assert found.drop("sent_at", "client_id").insert_column(15, moments.alias("sent_at_us")).rows() == [
+        tuple(row)[1:-1] for row in view
+    ]
+    assert found["client_id"].to_list() == [json.loads(row.kept)["client_id"] for row in view]
 
 
 def test_every_row_of_the_input_has_an_outcome_and_a_reason(store: Store, connection: Connection) -> None:

@@ -39,6 +39,17 @@ def test_csv_byte_by_byte(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".xlsx"])
+def test_a_table_in_pieces_is_written_like_a_whole_one(tmp_path: Path, ending: str) -> None:
+    whole, pieces = tmp_path / f"whole{ending}", tmp_path / f"pieces{ending}"
+    write_dataset(RESULTS, whole)
+    write_dataset((RESULTS.slice(start, length) for start, length in [(0, 0), (0, 2), (2, 1)]), pieces)
+
+    if ending == ".csv":
+        assert pieces.read_bytes() == whole.read_bytes()
+    assert read_dataset(pieces).frame.equals(read_dataset(whole).frame)
+
+
 @pytest.mark.parametrize(
     "cell",
     [

@@ -1,0 +1,173 @@
+"""The results of a campaign edition as frames: what the view `results` says, for millions of rows.
+
+The view joins four tables for each row. Here the narrow rows are fetched alone, what is said of a call once a call, and
+polars joins them. `tests/contract/test_ledger_results.py` holds the two against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+from sqlalchemy import Connection, Select, case, select
+
+from mambo_io.model import ChunkState, ExceptionKind, Outcome
+from mambo_io.tables import attempts, chunks, outcome_of_chunk, recipient_exceptions, recipients, was_called
+
+ROWS_A_PIECE = 50_000
+
+_ROW_TYPES: dict[str, Any] = {
+    "row": pl.Int64,
+    "phone_raw": pl.String,
+    "msisdn": pl.Int64,
+    "network_guess": pl.String,
+    "reason": pl.String,
+    "chunk": pl.Int64,
+    "message": pl.String,
+    "encoding": pl.String,
+    "segments": pl.Int64,
+    "estimated_ugx": pl.Int64,
+    "kept": pl.String,
+}
+_CALL_TYPES: dict[str, Any] = {
+    "chunk": pl.Int64,
+    "state": pl.String,
+    "text": pl.String,
+    "encoding_of_text": pl.String,
+    "attempt": pl.Int64,
+    "sent_at_us": pl.Int64,
+    "reason_of_call": pl.String,
+    "charged_each_ugx": pl.Int64,
+    "unsupported_charged": pl.Boolean,
+    "is_charged": pl.Boolean,
+}
+_EXCEPTION_TYPES: dict[str, Any] = {"row": pl.Int64, "kind": pl.String, "remainder_ugx": pl.Int64}
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """Whose results they are."""
+
+    id: int
+    name: str
+    edition: str
+    kept_columns: tuple[str, ...]
+
+
+def result_pieces(connection: Connection, campaign: Edition) -> Iterator[pl.DataFrame]:
+    """The results in the order of their rows, at least one piece; columns as `Ledger.results` describes them."""
+    calls, exceptions = _calls(connection, campaign), _exceptions(connection, campaign)
+    r = recipients.c
+    query = select(*(r[name] for name in _ROW_TYPES)).where(r.campaign_id == campaign.id).order_by(r.row)
+    pieces = _fetched(connection, query, _ROW_TYPES)
+    yield _joined(next(pieces, _frame((), _ROW_TYPES)), calls, exceptions, campaign)
+    for piece in pieces:
+        yield _joined(piece, calls, exceptions, campaign)
+
+
+def _calls(connection: Connection, campaign: Edition) -> pl.DataFrame:
+    """One row for each planned call: its text, its state, and what its last attempt came to."""
+    c, a = chunks.c, attempts.c
+    called = was_called(c.state)
+    query = (
+        select(
+            c.chunk,
+            c.state,
+            c.text,
+            c.encoding,
+            case((called, a.id)),
+            case((called, a.intent_at_us)),
+            a.reason,
+            a.charged_each_ugx,
+            a.unsupported_charged,
+            a.charged_ugx.is_not(None),
+        )
+        .outerjoin_from(chunks, attempts, a.id == c.last_attempt)
+        .where(c.campaign_id == campaign.id)
+    )
+    return pl.concat([_frame((), _CALL_TYPES), *_fetched(connection, query, _CALL_TYPES)])
+
+
+def _exceptions(connection: Connection, campaign: Edition) -> pl.DataFrame:
+    x = recipient_exceptions.c
+    query = select(x.row, x.kind, x.remainder_ugx).where(x.campaign_id == campaign.id)
+    return pl.concat([_frame((), _EXCEPTION_TYPES), *_fetched(connection, query, _EXCEPTION_TYPES)])
+
+
+def _fetched(connection: Connection, query: Select[Any], types: dict[str, Any]) -> Iterator[pl.DataFrame]:
+    """Through the driver, which hands over plain tuples, and from PostgreSQL without all rows being sent at once."""
+    sql = str(query.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True}))
+    driver: Any = connection.connection
+    cursor = driver.cursor(name="results") if connection.dialect.name == "postgresql" else driver.cursor()
+    try:
+        cursor.execute(sql)
+        while rows := cursor.fetchmany(ROWS_A_PIECE):
+            yield _frame(rows, types)
+    finally:
+        cursor.close()
+
+
+def _frame(rows: Sequence[Sequence[Any]], types: dict[str, Any]) -> pl.DataFrame:
+    columns = zip(*rows, strict=True) if rows else [()] * len(types)
+    return pl.DataFrame(
+        [
+            pl.Series(name, column, dtype=dtype, strict=dtype != pl.Boolean)  # SQLite has 0 and 1
+            for (name, dtype), column in zip(types.items(), columns, strict=True)
+        ]
+    )
+
+
+def _joined(rows: pl.DataFrame, calls: pl.DataFrame, exceptions: pl.DataFrame, campaign: Edition) -> pl.DataFrame:
+    reason, kind, state = pl.col("reason"), pl.col("kind"), pl.col("state")
+    is_accepted = state == ChunkState.ACCEPTED.value
+    shares_charge = is_accepted & (
+        kind.is_null() | (kind != ExceptionKind.UNSUPPORTED.value) | pl.col("unsupported_charged")
+    )
+    silent = [ChunkState.PLANNED.value, ChunkState.IN_FLIGHT.value, ChunkState.ACCEPTED.value]
+    outcomes = {state.value: outcome_of_chunk(state).value for state in ChunkState}
+    frame = (
+        rows.join(calls, on="chunk", how="left", maintain_order="left")
+        .join(exceptions, on="row", how="left", maintain_order="left")
+        .select(
+            pl.lit(campaign.name).alias("campaign"),
+            pl.lit(campaign.edition).alias("edition"),
+            "row",
+            "phone_raw",
+            pl.concat_str(pl.lit("+"), pl.col("msisdn").cast(pl.String)).alias("e164"),
+            "network_guess",
+            pl.when(reason.is_not_null())
+            .then(pl.lit(Outcome.REJECTED.value))
+            .otherwise(pl.coalesce(kind, state.replace_strict(outcomes, default=None, return_dtype=pl.String)))
+            .alias("outcome"),
+            pl.coalesce(
+                reason,
+                kind,
+                pl.when(state == ChunkState.CANCELLED.value)
+                .then(pl.lit(ChunkState.CANCELLED.value))
+                .when(~state.is_in(silent))
+                .then(pl.col("reason_of_call")),
+            ).alias("reason"),
+            pl.coalesce("message", "text").alias("message"),
+            pl.coalesce("encoding", "encoding_of_text").alias("encoding"),
+            "segments",
+            "estimated_ugx",
+            pl.when(shares_charge)
+            .then(pl.col("charged_each_ugx") + pl.col("remainder_ugx").fill_null(0))
+            .when(is_accepted & pl.col("is_charged"))
+            .then(0)
+            .alias("charged_ugx"),
+            "chunk",
+            "attempt",
+            pl.from_epoch("sent_at_us", time_unit="us")
+            .dt.replace_time_zone("UTC")
+            .dt.convert_time_zone("Africa/Kampala")
+            .alias("sent_at"),
+            "kept",
+        )
+    )
+    if not campaign.kept_columns:
+        return frame.drop("kept")
+    kept = pl.Struct(dict.fromkeys(campaign.kept_columns, pl.String))
+    return frame.with_columns(pl.col("kept").str.json_decode(kept)).unnest("kept")
