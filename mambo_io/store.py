@@ -52,8 +52,11 @@ class Store:
                 raise StoreError(f"the store cannot be used ({error.strerror})", file=self.path, fix=WRITABLE) from None
         self._engine = self._make_engine(read_only=False)
         self._read_engine = self._make_engine(read_only=True)
-        with self._told():
-            self._check_or_create(create=create)
+        try:
+            with self._told():
+                self._check_or_create(create=create)
+        except OSError as error:
+            raise StoreError(f"the store cannot be used ({error.strerror})", file=self.name, fix=WRITABLE) from None
 
     @classmethod
     def if_present(cls, url: str) -> Store | None:

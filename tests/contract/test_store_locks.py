@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from mambo_io.errors import Stopped
 from mambo_io.ledger import Ledger
 from mambo_io.store import Store, StoreBusy
 from support.ledgers import Run, plan
-from support.processes import started
+from support.processes import run, started
 
 HOLDER = """
 import sys, time
@@ -22,6 +24,21 @@ from mambo_io.store import Store
 with Store(sys.argv[1]) as store, store.writer() as connection, store.lock("clinic-day/1", connection):
     print("locked", flush=True)
     time.sleep(600)
+"""
+
+
+ANOTHER_USER = """
+import os, sys
+from mambo_io.errors import StoreError
+from mambo_io.store import Store
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+try:
+    with Store(sys.argv[1]) as store, store.locked_writer("clinic-day/1"):
+        print("locked")
+except StoreError as error:
+    print(error.exit_code, error)
 """
 
 
@@ -76,6 +93,21 @@ def test_a_stopped_process_keeps_its_lock_and_a_killed_one_loses_it(store_url: s
         while not lock_is_free(store):  # PostgreSQL notices a moment later
             assert time.monotonic() < deadline, "a killed process still holds its lock after a minute"
             time.sleep(0.01)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("shared", [False, True], ids=["as it is made", "made open to all"])
+def test_another_user_of_the_machine_is_refused(shared: bool) -> None:
+    """Whether the ledger is for its owner alone, as it is made, or somebody gave everybody the right to write it."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o777)
+        path = Path(folder) / "ledger.db"
+        with Store(str(path), create=True) as store, store.locked_writer("clinic-day/1"):
+            if shared:
+                for each in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+                    each.chmod(0o666)
+            said = run(sys.executable, "-c", ANOTHER_USER, str(path), cwd=Path(folder)).stdout
+    assert said.startswith("2 "), said
 
 
 def test_the_file_of_a_lock_stays(tmp_path: Path) -> None:
