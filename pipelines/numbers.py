@@ -1,7 +1,8 @@
 """Telephone numbers of whole columns: text as people typed it in, E.164, network guess and reason out.
 
 `pipelines.number_rules` says what the rules are; this module applies them to a frame. The common written forms are
-decided by polars from `pipelines.number_prefixes`, every other distinct value by `judge_number`, once.
+decided by polars from `pipelines.number_prefixes`, every other kind of value by `judge_number`, once, see
+`pipelines.number_shapes`.
 """
 
 from __future__ import annotations
@@ -94,12 +95,12 @@ def _as_text(column: str, schema: pl.Schema) -> pl.Expr:
 # --- a column at once ------------------------------------------------------------------------------------------------
 
 _VERDICT = pl.Struct({"e164": pl.String, "network_guess": pl.String, "reject_reason": pl.String})
+_BATCH = 250_000  # rows: enough to make up for what a batch costs, and few enough for memory
 
 # Of the characters that `judge_number` reads over, those that turn up in whole columns (regex classes). A value that
 # starts with a dash is left to it: that may be a minus.
 _BLANKS = r" \t\r\n\u{a0}\u{2000}-\u{200f}\u{202f}\u{feff}'"
 _START = f"^[{_BLANKS}]*[0-9+]"
-_BATCH = 250_000  # rows: enough to make up for what a batch costs, and few enough for memory
 _BETWEEN_DIGITS = rf"[{_BLANKS}\-\u{{2010}}-\u{{2015}}]+"
 
 
