@@ -103,6 +103,8 @@ def are_alike_abroad(start: str, length: int) -> bool:
     here = PhoneMetadata.metadata_for_region(REGION)
     dialled = re.match(here.international_prefix, start) if here and here.international_prefix else None
     abroad = start[dialled.end() :] if dialled else start.removeprefix("00")
+    if abroad.startswith("0"):
+        return False  # what looks like an international prefix is none in front of a zero
     for digits in (1, 2, 3):
         regions = COUNTRY_CODE_TO_REGION_CODE.get(int(abroad[:digits] or "0"), ())
         if len(regions) == 1 and regions[0] != REGION and (there := PhoneMetadata.metadata_for_region(regions[0])):

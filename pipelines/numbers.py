@@ -1,13 +1,16 @@
 """Telephone numbers of whole columns: text as people typed it in, E.164, network guess and reason out.
 
 `pipelines.number_rules` says what the rules are; this module applies them to a frame. The common written forms are
-decided by polars from `pipelines.number_prefixes`, every other distinct value by `judge_number`, once.
+decided by polars from `pipelines.number_prefixes`, every other kind of value by `judge_number`, once, see
+`pipelines.number_shapes`.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from difflib import get_close_matches
 from functools import cache, partial
 from pathlib import Path
@@ -44,27 +47,31 @@ def normalize_numbers(frame: FrameT, *, column: str = "phone", several: Several 
 
     Raises `InputError` for a column that is not there or is of a type that holds no telephone numbers.
     """
-    if isinstance(frame, pl.DataFrame):  # in batches, side by side
-        return normalize_numbers(frame.lazy(), column=column, several=several).collect()
     schema = frame.collect_schema()
     text = _as_text(column, schema)
-    earlier_reason: pl.Expr = pl.lit(None, dtype=pl.String)
-    if "reject_reason" in schema:
-        earlier_reason = pl.col("reject_reason").cast(pl.String)
-        text = pl.when(earlier_reason.is_null()).then(text)
+    earlier_reason = [pl.col("reject_reason").cast(pl.String)] if "reject_reason" in schema else []
+    if earlier_reason:
+        text = pl.when(earlier_reason[0].is_null()).then(text)
 
-    # Each value is judged by itself, so that a streaming engine may hand over the column batch by batch.
-    judged = text.map_batches(partial(_judge_texts, several=several), return_dtype=_VERDICT, is_elementwise=True)
+    # Each value is judged by itself, so the column may be handed over batch by batch, as a streaming engine does.
+    judge = partial(_judge_texts, several=several)
+    if isinstance(frame, pl.DataFrame):
+        verdicts = _side_by_side(frame.select(text).to_series(), judge).struct.unnest()
+        reason = (
+            pl.coalesce(*earlier_reason, verdicts["reject_reason"]) if earlier_reason else verdicts["reject_reason"]
+        )
+        return frame.with_columns(verdicts["e164"], verdicts["network_guess"], reject_reason=reason)
+
     name = "verdict"
     while name in schema:  # a column of the user's own
         name += "_"
     verdict = pl.col(name).struct
     return (
-        frame.with_columns(judged.alias(name))
+        frame.with_columns(text.map_batches(judge, return_dtype=_VERDICT, is_elementwise=True).alias(name))
         .with_columns(
             verdict.field("e164"),
             verdict.field("network_guess"),
-            reject_reason=pl.coalesce(earlier_reason, verdict.field("reject_reason")),
+            reject_reason=pl.coalesce(*earlier_reason, verdict.field("reject_reason")),
         )
         .drop(name)
     )
@@ -100,12 +107,20 @@ def _as_text(column: str, schema: pl.Schema) -> pl.Expr:
 # --- a column at once ------------------------------------------------------------------------------------------------
 
 _VERDICT = pl.Struct({"e164": pl.String, "network_guess": pl.String, "reject_reason": pl.String})
+_BATCH = 250_000  # rows: enough to make up for what a batch costs, and few enough for memory
 
 # Of the characters that `judge_number` reads over, those that turn up in whole columns (regex classes). A value that
 # starts with a dash is left to it: that may be a minus.
 _BLANKS = r" \t\r\n\u{a0}\u{2000}-\u{200f}\u{202f}\u{feff}'"
 _START = f"^[{_BLANKS}]*[0-9+]"
 _BETWEEN_DIGITS = rf"[{_BLANKS}\-\u{{2010}}-\u{{2015}}]+"
+
+
+def _side_by_side(texts: pl.Series, judge: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """`judge` of each batch, as many at a time as polars has threads; polars works without Python's lock."""
+    batches = [texts.slice(start, _BATCH) for start in range(0, max(1, len(texts)), _BATCH)]
+    with ThreadPoolExecutor(pl.thread_pool_size()) as threads:
+        return pl.concat(list(threads.map(judge, batches)))
 
 
 def _judge_texts(texts: pl.Series, *, several: Several) -> pl.Series:

@@ -111,7 +111,7 @@ def test_prefixes_in_forms_that_are_judged_by_a_stand_in(dress: str) -> None:
     assert _columns(typed, several="first") == _one_by_one(typed, several="first")
 
 
-@pytest.mark.parametrize("plus", ["+", "", "00", "000", "005", "007"])
+@pytest.mark.parametrize("plus", ["+", "", "00", "000", "005", "007", "0050", "0000"])
 def test_every_country(plus: str) -> None:
     """Whether a number exists abroad is found by its start, for the countries where that is enough."""
     digits = random.Random(plus)
