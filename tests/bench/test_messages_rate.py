@@ -1,6 +1,6 @@
 """`measure_messages` against a plain exact scan in Python, and against `smsutil`.
 
-`make bench` prints the ratios; they decide nothing. The others are timed on a part of the texts. `smsutil` is wrong on
+The ratios decide nothing. The others are timed on a part of the texts. `smsutil` is wrong on
 texts with the escape itself (U+001B) and on an empty one; neither is among these.
 """
 
@@ -51,7 +51,7 @@ def by_smsutil(text: str) -> tuple[str, int]:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("other", "wanted"), [(scan, 12), (reference, 12), (by_smsutil, 25)])
-def test_messages_rate(other: Callable[[str], tuple[str, int]], wanted: int) -> None:
+def test_messages_rate(table_row: Callable[..., None], other: Callable[[str], tuple[str, int]], wanted: int) -> None:
     """300,000 texts of 40 to 400 characters, each another one."""
     texts = text_mixes.around_the_cuts(TEXTS)
     frame = pl.DataFrame({"message": texts})
@@ -69,8 +69,9 @@ def test_messages_rate(other: Callable[[str], tuple[str, int]], wanted: int) -> 
     assert measured.head(TEXTS_OF_THE_OTHERS).select("encoding", "segments").rows() == by_other
     assert measured["segments"].to_list() == [measure(text).segments for text in texts]
     ratios = [theirs / ours for theirs, ours in zip(other_s, ours_s, strict=True)]
-    print(
-        f"\nmeasure_messages, {TEXTS:,} texts, against {other.__name__}: "
-        f"ratio {median(ratios):.0f} ({min(ratios):.0f} to {max(ratios):.0f} in {TURNS} turns), wanted {wanted}; "
-        f"{median(ours_s):.2f} s and {median(other_s):.1f} s; every answer equal"
+    table_row(
+        f"measure_messages, {TEXTS:,} texts",
+        f"{other.__name__} ({median(other_s):.1f} s)",
+        wanted=f"at least {wanted} times",
+        reached=f"{median(ratios):.0f} ({min(ratios):.0f} to {max(ratios):.0f}), {median(ours_s):.2f} s",
     )

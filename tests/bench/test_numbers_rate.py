@@ -1,6 +1,6 @@
 """`normalize_numbers` against a plain loop of `phonenumbers`: parse, is_valid, format.
 
-`make bench` prints the ratios; they decide nothing. The loop is timed on a part of the rows, and its answers there are
+The ratios decide nothing. The loop is timed on a part of the rows, and its answers there are
 compared: where it names a number of Uganda and we do not, or the other way round, the rule book says so too.
 """
 
@@ -25,7 +25,9 @@ TURNS = 7
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("mix", "wanted"), [(number_mixes.realistic, 200), (number_mixes.dirty, 30)])
-def test_numbers_rate_against_a_plain_loop(mix: Callable[[int], list[str]], wanted: int) -> None:
+def test_numbers_rate_against_a_plain_loop(
+    table_row: Callable[..., None], mix: Callable[[int], list[str]], wanted: int
+) -> None:
     """A million people, each once."""
     typed = mix(ROWS)
     frame = pl.DataFrame({"phone": typed})
@@ -46,11 +48,12 @@ def test_numbers_rate_against_a_plain_loop(mix: Callable[[int], list[str]], want
     assert ours == [(verdict.e164, verdict.network_guess, verdict.reason) for verdict in by_rules]
     others = sum(verdict.e164 != answer for verdict, answer in zip(by_rules, by_loop, strict=True))
     ratios = [loop / our for loop, our in zip(loop_s, ours_s, strict=True)]
-    print(
-        f"\nnormalize_numbers, {mix.__name__} mix, {ROWS:,} rows, against a plain loop of phonenumbers: "
-        f"ratio {median(ratios):.0f} ({min(ratios):.0f} to {max(ratios):.0f} in {TURNS} turns), wanted {wanted}; "
-        f"{median(ours_s):.2f} s and {median(loop_s):.1f} s; answers equal, "
-        f"but for {others / ROWS_OF_THE_LOOP:.1%} of the rows, where a rule stands in front of phonenumbers"
+    table_row(
+        f"normalize_numbers, {mix.__name__} mix, {ROWS:,} rows",
+        f"plain loop of phonenumbers ({median(loop_s):.1f} s)",
+        wanted=f"at least {wanted} times",
+        reached=f"{median(ratios):.0f} ({min(ratios):.0f} to {max(ratios):.0f}), {median(ours_s):.2f} s; "
+        f"a rule of ours decides {others / ROWS_OF_THE_LOOP:.1%}",
     )
 
 
