@@ -47,18 +47,19 @@ class ClaimedCall:
         cls,
         campaign: CampaignRow,
         chunk: Any,
-        people: Sequence[tuple[int, int, int]],
         *,
+        rows: Sequence[int],
+        msisdns: Sequence[int],
+        estimates_ugx: Sequence[int],
         expected_ugx: int,
         attempt_id: int = 0,
         label: int | None = None,
     ) -> ClaimedCall:
-        """The call of a chunk (its row, or one that has its chunk, text, segments and canary) to `people`.
+        """The call of a chunk (its row, or one that has its chunk, text, segments and canary) to these people.
 
-        `people` are (row, msisdn, estimated_ugx) in the order of their rows. The call may not be made as it stands:
-        that takes an intent, which names its attempt and how long it may begin.
+        They are given in the order of their rows. The call may not be made as it stands: that takes an intent, which
+        names its attempt and how long it may begin.
         """
-        rows, msisdns, estimates_ugx = zip(*people, strict=True)
         return cls(
             attempt_id=attempt_id,
             chunk=chunk.chunk,
@@ -69,8 +70,8 @@ class ClaimedCall:
                 category=Category(campaign.category),
                 sender_id=campaign.sender_id,
             ),
-            rows=rows,
-            estimates_ugx=estimates_ugx,
+            rows=tuple(rows),
+            estimates_ugx=tuple(estimates_ugx),
             expected_ugx=expected_ugx,
             segments=chunk.segments,
             canary=chunk.canary,

@@ -302,8 +302,9 @@ class Sender:
     def _ready(self, chunk: Any) -> ClaimedCall | None:
         """The call of a planned chunk without those who opted out since; None when nobody is left in it."""
         everybody = self._sql.tuples(statements.PEOPLE, the_chunk=chunk.chunk)
-        people = [person[:3] for person in everybody if not person[-1]]
-        cost_ugx = sum([estimated_ugx for _, _, estimated_ugx in people])
+        people = [person for person in everybody if not person[-1]]
+        rows, msisdns, estimates_ugx, _ = zip(*people, strict=True) if people else ((),) * 4
+        cost_ugx = sum(estimates_ugx)
         if len(people) < len(everybody):
             self._connection.execute(
                 statements.LEAVE_OUT,
@@ -326,7 +327,9 @@ class Sender:
         return ClaimedCall.of(
             self._campaign,
             chunk,
-            people,
+            rows=rows,
+            msisdns=msisdns,
+            estimates_ugx=estimates_ugx,
             expected_ugx=cost_ugx,
             label=chunk.label if len(people) == len(everybody) else None,
         )

@@ -152,11 +152,17 @@ def _unknown_call(connection: Connection, campaign: CampaignRow, attempt: int) -
         .where(recipients.c.campaign_id == campaign.id, recipients.c.chunk == row.chunk)
         .order_by(recipients.c.row)
     ).all()
-    found = [(person.row, person.msisdn, person.estimated_ugx) for person in people]
-    return (
-        ClaimedCall.of(campaign, row, found, attempt_id=row.id, expected_ugx=row.expected_ugx, label=row.label),
+    call = ClaimedCall.of(
+        campaign,
         row,
+        rows=[person.row for person in people],
+        msisdns=[person.msisdn for person in people],
+        estimates_ugx=[person.estimated_ugx for person in people],
+        expected_ugx=row.expected_ugx,
+        attempt_id=row.id,
+        label=row.label,
     )
+    return call, row
 
 
 def _record(

@@ -188,9 +188,16 @@ def record_kept(sql: Prepared, campaign: CampaignRow, kept: KeptReplies, now: da
     ).all()
     recorded = 0
     for row in open_calls:
-        people = [person[:3] for person in sql.tuples(statements.PEOPLE, the_chunk=row.chunk)]
+        rows, msisdns, estimates_ugx, _ = zip(*sql.tuples(statements.PEOPLE, the_chunk=row.chunk), strict=True)
         call = ClaimedCall.of(
-            campaign, row, people, attempt_id=row.attempt_id, expected_ugx=row.attempt_ugx, label=row.label
+            campaign,
+            row,
+            rows=rows,
+            msisdns=msisdns,
+            estimates_ugx=estimates_ugx,
+            expected_ugx=row.attempt_ugx,
+            attempt_id=row.attempt_id,
+            label=row.label,
         )
         if (end := kept.ends.get(row.attempt_id)) is not None:
             record_end(sql, campaign, CallEnd(call, end.result, end.ended_at, end.agrees))

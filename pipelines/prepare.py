@@ -271,13 +271,19 @@ def _reject(people: pl.DataFrame, condition: pl.Expr | pl.Series, reason: Reason
 def _stands_earlier(people: pl.DataFrame, person: list[str]) -> pl.Series:
     """Boolean: an open row of the same `person` stands before it; anything for a row that is rejected."""
     is_open = people["reject_reason"].is_null()
-    open_people = people.filter(is_open).select(person)
-    values = open_people.to_series() if open_people.width == 1 else open_people.to_struct()
-    if values.n_unique() == len(values):  # so it is in most lists, and this is the faster question
-        return pl.Series([False]).new_from_index(0, people.height)
-    again = ~values.is_first_distinct()
+    values = people.filter(is_open).select(person)
+    again = _again(values.to_series()) if values.width == 1 else ~values.to_struct().is_first_distinct()
     place = (is_open.cum_sum().cast(pl.Int64) - 1).clip(0)
     return again.gather(place)
+
+
+def _again(numbers: pl.Series) -> pl.Series:
+    """Boolean: the number stands earlier, too. Few numbers stand twice, and sorting tells which, fastest."""
+    ordered = numbers.sort()
+    twice = ordered.filter(ordered == ordered.shift())
+    candidates = numbers.is_in(twice.implode()).arg_true()
+    again = pl.Series([False]).new_from_index(0, len(numbers))
+    return again.scatter(candidates, ~numbers.gather(candidates).is_first_distinct())
 
 
 def _was_sent(people: pl.DataFrame, texts: Texts, sent: pl.DataFrame) -> pl.Series:
