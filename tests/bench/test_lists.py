@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import polars as pl
 import pytest
 
+from support import national_list
 from support.processes import MAMBO
 
 PEOPLE = int(os.environ.get("PEOPLE", 10_000_000))
@@ -51,45 +51,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def write_people(path: Path, people: int) -> None:
-    """A list as it comes: half `07…`, a fifth `256…`, some with spaces, some damaged; phone, name, district."""
-    chance = pl.col("row").hash(seed=1) % 100
-    national = pl.format(
-        "{}{}",
-        (pl.col("row").hash(seed=2) % 6).replace_strict(dict(enumerate(("77", "78", "76", "70", "75", "74")))),
-        (pl.col("row").hash(seed=3) % 10_000_000).cast(pl.String).str.zfill(7),
-    )
-    phone = (
-        pl.when(chance < 50)
-        .then(pl.format("0{}", national))
-        .when(chance < 70)
-        .then(pl.format("256{}", national))
-        .when(chance < 85)
-        .then(pl.format("+256{}", national))
-        .when(chance < 94)
-        .then(pl.format("0{} {} {}", *(national.str.slice(start, 3) for start in (0, 3, 6))))
-        .when(chance < 96)
-        .then(national)
-        .when(chance < 97)
-        .then(pl.lit(None, pl.String))
-        .when(chance < 98)
-        .then(national.str.slice(0, 8))
-        .otherwise(pl.format("O{}", national))
-    )
-    names = dict(enumerate(("Jane", "Amos", "Grace", "Okello", "Nakato", "Mukasa", "Achieng", "Kato")))
-    districts = dict(enumerate(("Kampala", "Wakiso", "Gulu", "Mbarara", "Jinja", "Lira", "Arua")))
-    pl.LazyFrame({"row": pl.int_range(people, eager=True)}).select(
-        phone=phone,
-        name=(pl.col("row").hash(seed=4) % len(names)).replace_strict(names),
-        district=(pl.col("row").hash(seed=5) % len(districts)).replace_strict(districts),
-    ).sink_csv(path)
-
-
 def campaign(folder: Path, people: int, message: str) -> Path:
     """A campaign over a list of so many, which is written if it is not there."""
     path = folder / f"people-{people}.csv"
     if not path.exists():  # by a process of its own: the peak of what is measured begins with ours
-        subprocess.run([sys.executable, __file__, path, str(people)], check=True)
+        subprocess.run([sys.executable, national_list.__file__, path, str(people)], check=True)
     file = folder / f"campaign-{people}-{len(message)}.toml"
     file.write_text(CAMPAIGN.format(message=message, path=path.name), encoding="utf-8")
     return file
@@ -209,7 +175,3 @@ def test_plan_and_results(folder: Path, table_row: Callable[..., None], people: 
 def test_start(folder: Path, table_row: Callable[..., None], command: tuple[str, ...], wanted: str) -> None:
     seconds = [run(*MAMBO, *command, cwd=folder).seconds for _ in range(2 * TURNS + 1)]
     table_row(f"mambo {' '.join(command)}", "-", wanted=wanted, reached=f"{median(seconds):.2f} s")
-
-
-if __name__ == "__main__":
-    write_people(Path(sys.argv[1]), int(sys.argv[2]))
