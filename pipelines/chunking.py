@@ -60,7 +60,7 @@ def chunk_recipients(frame: pl.DataFrame, *, chunk_size: int, canary_size: int, 
     in which nobody was counted says nothing, so there are more canaries than have to agree.
     """
     is_open = frame["reject_reason"].is_null()
-    sendable = frame.filter(is_open).select("text", "encoding", "segments", "estimated_ugx")
+    sendable = frame.select("text", "encoding", "segments", "estimated_ugx").filter(is_open)
     sizes = labelled_sizes(chunk_size, concurrency)
     canary = min(canary_size, chunk_size)
     groups = _groups(sendable)

@@ -93,9 +93,8 @@ class Prepared:
     @cached_property
     def content_digest(self) -> str:
         """Names who would be sent which text before opt-outs and repeats, by which sender in which category."""
-        campaign, people = self.campaign, self.people.filter(self.priced.content)
-        keys = self._keys().filter(self.priced.content)
-        pairs = pl.DataFrame([people["msisdn"], keys.alias("text_key")])
+        campaign = self.campaign
+        pairs = pl.DataFrame([self.people["msisdn"], self._keys().alias("text_key")]).filter(self.priced.content)
         return _digest(f"{campaign.category}\n{campaign.sender_id}\n{_pairs_digest(pairs)}".encode())
 
     @cached_property
@@ -136,7 +135,7 @@ class Prepared:
             canary_calls=self.chunks.canary_calls,
             rows=people.height,
             sendable=people["chunk"].count(),
-            segments=int(people.filter(pl.col("chunk").is_not_null())["segments"].cast(pl.Int64).sum()),
+            segments=int(people["segments"].filter(people["chunk"].is_not_null()).cast(pl.Int64).sum()),
             estimated_ugx=int(people["estimated_ugx"].sum()),
             recipients=self.tables(),
             chunks=self._chunks_with_texts(),

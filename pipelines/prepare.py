@@ -271,7 +271,7 @@ def _reject(people: pl.DataFrame, condition: pl.Expr | pl.Series, reason: Reason
 def _stands_earlier(people: pl.DataFrame, person: list[str]) -> pl.Series:
     """Boolean: an open row of the same `person` stands before it; anything for a row that is rejected."""
     is_open = people["reject_reason"].is_null()
-    values = people.filter(is_open).select(person)
+    values = people.select(person).filter(is_open)
     if values.is_empty():
         return is_open
     again = _again(values.to_series()) if values.width == 1 else ~values.to_struct().is_first_distinct()

@@ -23,6 +23,8 @@ E164_PATTERN = r"^\+2567[0-9]{8}$"
 REASONS = pl.Enum([reason.value for reason in Reason])
 ENCODINGS = pl.Enum([encoding.value for encoding in Encoding])
 
+_ROWS_AT_ONCE = 1_000_000  # that are checked, so that a frame of many millions is not copied
+
 _Row = pa.Column(pl.Int64, pa.Check.ge(1))
 
 # Checked over every row.
@@ -84,17 +86,25 @@ def check_frame(frame: pl.DataFrame, schema: pa.DataFrameSchema) -> pl.DataFrame
 
 def reject_failures(frame: pl.DataFrame, schema: pa.DataFrameSchema) -> pl.DataFrame:
     """Give the rows that fail a rule of `schema` its reason, where no reason stands yet. No row is added or lost."""
-    open_rows = frame.filter(pl.col("reject_reason").is_null())
+    _check_columns(frame, schema)
+    looked_at = frame.select("row", "reject_reason", *(name for name in schema.columns if name != "row"))
+    slices = list(looked_at.iter_slices(_ROWS_AT_ONCE)) or [looked_at]
+    failed = pl.concat(_failed_rows(rows, schema) for rows in slices)
+    if failed.is_empty():
+        return frame
+    reason = pl.col("row").replace_strict(failed["row"], failed["check"], default=None, return_dtype=pl.String)
+    stands = pl.col("reject_reason")
+    return frame.with_columns(stands.fill_null(reason.cast(frame.schema["reject_reason"])))
+
+
+def _failed_rows(rows: pl.DataFrame, schema: pa.DataFrameSchema) -> pl.DataFrame:
+    """row and check (the reason) of the rows that are open and fail a rule, the first one of each."""
+    open_rows = rows.filter(pl.col("reject_reason").is_null())
     failures = _failures(open_rows, schema)
     is_rule = pl.col("check").is_in([reason.value for reason in Reason]) & pl.col("index").is_not_null()
     _raise_defects(schema, failures.filter(~is_rule))
     first = failures.unique("index", keep="first", maintain_order=True)
-    failed = open_rows["row"].gather(first["index"])
-    if failed.is_empty():
-        return frame
-    reason = pl.col("row").replace_strict(failed, first["check"], default=None, return_dtype=pl.String)
-    stands = pl.col("reject_reason")
-    return frame.with_columns(stands.fill_null(reason.cast(frame.schema["reject_reason"])))
+    return pl.DataFrame([open_rows["row"].gather(first["index"]), first["check"]])
 
 
 def _failures(frame: pl.DataFrame, schema: pa.DataFrameSchema) -> pl.DataFrame:
@@ -104,9 +114,7 @@ def _failures(frame: pl.DataFrame, schema: pa.DataFrameSchema) -> pl.DataFrame:
     at the data of a LazyFrame, nor at any where the environment turns that off (PANDERA_VALIDATION_DEPTH), and says
     nothing.
     """
-    assert isinstance(frame, pl.DataFrame), f"the {schema.name} frame must be eager to be checked"
-    lacking = [name for name in schema.columns if name not in frame.columns]
-    assert not lacking, f"the {schema.name} frame lacks {', '.join(lacking)}"
+    _check_columns(frame, schema)
     try:
         with config_context(validation_enabled=True, validation_depth=ValidationDepth.SCHEMA_AND_DATA):
             schema.validate(frame.select(*schema.columns), lazy=True)
@@ -114,6 +122,12 @@ def _failures(frame: pl.DataFrame, schema: pa.DataFrameSchema) -> pl.DataFrame:
         cases: pl.DataFrame = errors.failure_cases
         return cases.select("column", "check", "index")
     return pl.DataFrame(schema={"column": pl.String, "check": pl.String, "index": pl.Int32})
+
+
+def _check_columns(frame: pl.DataFrame, schema: pa.DataFrameSchema) -> None:
+    assert isinstance(frame, pl.DataFrame), f"the {schema.name} frame must be eager to be checked"
+    lacking = [name for name in schema.columns if name not in frame.columns]
+    assert not lacking, f"the {schema.name} frame lacks {', '.join(lacking)}"
 
 
 def _raise_defects(schema: pa.DataFrameSchema, failures: pl.DataFrame) -> None:
