@@ -148,8 +148,7 @@ class Prepared:
             raise file_changed(self.campaign)
 
     def _keys(self) -> pl.Series:
-        keys = self.priced.texts.keys
-        return keys.new_from_index(0, self.people.height) if self.priced.texts.is_one else keys
+        return self.priced.texts.keys(self.people.height)
 
     def _chunks_with_texts(self) -> pl.DataFrame:
         """The calls with their text and its key. Everybody in a call is sent the text of the first of them."""

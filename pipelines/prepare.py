@@ -293,8 +293,8 @@ def _was_sent(people: pl.DataFrame, texts: Texts, sent: pl.DataFrame) -> pl.Seri
     known = people["msisdn"].is_in(sent["msisdn"].implode()).fill_null(False)
     if not known.any():
         return known
-    key = texts.keys.new_from_index(0, people.height) if texts.is_one else texts.keys
-    pairs = pl.DataFrame([people["row"], people["msisdn"], key.alias("text_key")]).filter(known)
+    keys = texts.keys(people.height).alias("text_key")
+    pairs = pl.DataFrame([people["row"], people["msisdn"], keys]).filter(known)
     repeated = pairs.join(sent, on=["msisdn", "text_key"], how="semi")["row"]
     return people["row"].is_in(repeated.implode())
 

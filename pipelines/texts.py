@@ -45,9 +45,12 @@ class Texts:
     def is_one(self) -> bool:
         return not self.template.fields
 
+    def keys(self, people: int) -> pl.Series:
+        """The `text_key` (Int64) of what each of so many `people`, all of `source`, would be sent, in their order."""
+        return self._keys.new_from_index(0, people) if self.is_one else self._keys
+
     @cached_property
-    def keys(self) -> pl.Series:
-        """The `text_key` (Int64) of each text, in the order of `source`; of one where all get the same."""
+    def _keys(self) -> pl.Series:
         key = each_distinct(pl.col("message"), text_key, pl.Int64())
         return self._rendered().select(key).collect(engine="streaming").to_series()
 
