@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 import pipelines
+from mambo_io.datasets import reading
 from mambo_io.sandbox import SandboxHandle
 from mambo_io.sandbox.faults import Charge, NoAnswer, SuccessFalse
 from mambo_io.window import KAMPALA
@@ -157,6 +158,25 @@ def test_a_campaign_from_the_estimate_to_the_results(
     assert (shown["Estimated"], shown["Charged"]) == ("UGX 150", "UGX 150")
     assert said.out.endswith("Results: mambo results clinic-day --edition 1 --output clinic-day-1.xlsx\n")
     assert delivered() == {"+256772123456": 1, "+256701234567": 1, "+256752123458": 1}
+
+
+def test_a_list_that_has_no_room_in_memory_is_sent_like_any_other(
+    cli: Cli, api: SandboxHandle, delivered: Callable[[], dict[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read from the file for each step: numbers, texts, the rows of the plan."""
+    monkeypatch.setattr(reading, "HELD_BYTES", 0)
+    cli.campaign(message="Dear {first_name|friend}, clinic day is {day}.", recipients={"keep": ["day"]})
+
+    assert cli(*SEND).code == 0
+
+    assert delivered() == {"+256772123456": 1, "+256701234567": 1, "+256752123458": 1}
+    table = pipelines.results("clinic-day")
+    assert table.select("row", "outcome", "message", "day").rows() == [
+        (2, "accepted", "Dear Jane, clinic day is Friday.", "Friday"),
+        (3, "accepted", "Dear friend, clinic day is Monday.", "Monday"),
+        (4, "rejected", None, "Friday"),
+        (5, "accepted", "Dear Amos, clinic day is Friday.", "Friday"),
+    ]
 
 
 def test_a_complete_edition_is_not_sent_again(
