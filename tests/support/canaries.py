@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ API_KEY = 'canary/key"<7f31&\\'
 PASSWORD = 'canary/password"<c902&\\'
 STORE_PASSWORD = 'canary/store"<44d8&\\'
 _PREFIX = "77290"  # of every canary number, behind +256, 256 or 0
+# All nine digits of one: five alone stand by chance in some time or identifier of an engine's database.
+_NUMBER = re.compile(rb"772900[0-9]{3}")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Found:
 
 def people(count: int, *, block: int = 0) -> str:
     """A list of `count` people with canary numbers, as CSV."""
+    assert block < 10, "the search looks for these"
     return "phone\n" + "".join(f"0{_PREFIX}{block:02}{index:02}\n" for index in range(count))
 
 
@@ -51,9 +55,11 @@ def connect(postgres_url: str) -> psycopg.Connection[Any]:
 def search(things: Iterator[tuple[str, bytes]], *, numbers: bool = True) -> list[Found]:
     """Every canary in `things`, which are names and contents; where numbers may stand, secrets alone."""
     wanted = {form for secret in (API_KEY, PASSWORD, STORE_PASSWORD) for form in _forms(secret)}
-    if numbers:
-        wanted |= {_PREFIX}
-    return [Found(form, where) for where, content in things for form in wanted if form.encode() in content]
+    found = []
+    for where, content in things:
+        found += [Found(form, where) for form in wanted if form.encode() in content]
+        found += [Found(number.decode(), where) for number in _NUMBER.findall(content) if numbers]
+    return found
 
 
 def files_in(*folders: Path) -> Iterator[tuple[str, bytes]]:

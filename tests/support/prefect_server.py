@@ -45,14 +45,14 @@ class PrefectServer:
         """Ask for a run of a deployment, as its page does; gives the run's id."""
         with self._client() as client:
             found = client.get(f"/deployments/name/{deployment}").raise_for_status().json()
-            asked = client.post(f"/deployments/{found['id']}/create_flow_run", json={"parameters": parameters})
-            return str(asked.raise_for_status().json()["id"])
+            asked = _post(client, f"/deployments/{found['id']}/create_flow_run", {"parameters": parameters})
+            return str(asked.json()["id"])
 
     def cancel(self, run_id: str) -> None:
         """Ask for the end of a run, as its page does."""
         with self._client() as client:
             state = {"type": "CANCELLING", "name": "Cancelling"}
-            client.post(f"/flow_runs/{run_id}/set_state", json={"state": state}).raise_for_status()
+            _post(client, f"/flow_runs/{run_id}/set_state", {"state": state})
 
     def final_state(self, run_id: str) -> str | None:
         """The name of the state in which a run has ended; None as long as it goes on."""
@@ -101,6 +101,14 @@ class PrefectServer:
 
     def _client(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, trust_env=False, timeout=30)
+
+
+def _post(client: httpx.Client, path: str, content: dict[str, Any]) -> httpx.Response:
+    """Asks again while the server answers 503, as Prefect's own client does: its database is busy, nothing was done."""
+    end = time.monotonic() + _PATIENCE_S
+    while (response := client.post(path, json=content)).status_code == 503 and time.monotonic() < end:
+        time.sleep(0.5)
+    return response.raise_for_status()
 
 
 def _decoded(found: bytes) -> Iterator[bytes]:
