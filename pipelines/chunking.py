@@ -8,26 +8,41 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 
 import polars as pl
 
+_LOOKED_AT = ["text", "encoding", "segments", "estimated_ugx"]
 CANARY_TRIES = 3  # when nobody in a canary is counted, the next one is tried
 
 
 @dataclass(frozen=True)
 class ChunkPlan:
-    """`frame` is the input with `chunk` (Int64, 1 …; null for a rejected row).
-
-    `chunks`: one row per call in the order of sending: chunk, label (which of the sizes; null for an odd one), canary,
-    text, encoding, segments, recipients_count, expected_ugx. `canary_calls`: how many counted receipts must agree with
-    the estimate before the rest is sent. `texts`: how many different ones.
+    """`chunks`: one row per call in the order of sending: chunk, label (which of the sizes; null for an odd one),
+    canary, text, encoding, segments, recipients_count, expected_ugx. `canary_calls`: how many counted receipts must
+    agree with the estimate before the rest is sent. `texts`: how many different ones.
     """
 
-    frame: pl.DataFrame
+    people: pl.DataFrame
     chunks: pl.DataFrame
     canary_calls: int
     texts: int
+    order: pl.Series | None  # of the sendable rows, as their calls come; None: that of the list
+
+    @cached_property
+    def frame(self) -> pl.DataFrame:
+        """`people` with `chunk` (Int64, 1 …; null for a rejected row)."""
+        chunk, count = self.chunks["chunk"], self.chunks["recipients_count"]
+        if (count != 1).any():
+            chunk = self.chunks.select(pl.col("chunk").repeat_by("recipients_count").explode()).to_series()
+        if self.order is not None:
+            chunk = chunk.gather(self.order.arg_sort())
+        is_open = self.people["reject_reason"].is_null()
+        if chunk.is_empty():
+            return self.people.with_columns(chunk=pl.lit(None, pl.Int64))
+        place = pl.when(is_open).then(pl.lit(is_open).cum_sum() - 1)
+        return self.people.with_columns(chunk=pl.lit(chunk).gather(place))
 
 
 def labelled_sizes(chunk_size: int, concurrency: int) -> list[int]:
@@ -59,75 +74,75 @@ def chunk_recipients(frame: pl.DataFrame, *, chunk_size: int, canary_size: int, 
     with one text that is one call, with a text for each person as many calls, so that several texts are tried. A call
     in which nobody was counted says nothing, so there are more canaries than have to agree.
     """
-    is_open = frame["reject_reason"].is_null()
-    sendable = frame.select("text", "encoding", "segments", "estimated_ugx").filter(is_open)
+    sendable = frame.lazy().filter(pl.col("reject_reason").is_null()).select(_LOOKED_AT).collect()
     sizes = labelled_sizes(chunk_size, concurrency)
     canary = min(canary_size, chunk_size)
-    groups = _groups(sendable)
+    groups, order = _groups(sendable["text"])
     canary_calls = _calls_to_reach(canary_size, groups["people"].head(canary_size).to_list(), canary)
-    groups = _with_calls(groups, sizes, canary, canary_calls + CANARY_TRIES - 1)
+    calls = _calls(groups, sizes, canary, canary_calls + CANARY_TRIES - 1)
+    assert calls["recipients_count"].sum() == sendable.height, "not one call for each row"
+    chunks = calls.select(
+        pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("chunk"),
+        _label(sizes),
+        canary=pl.col("call") < pl.col("canaries"),
+    ).with_columns(_of_the_people(sendable, order, calls["recipients_count"]))
+    return ChunkPlan(frame, chunks, canary_calls, groups.height, order)
 
-    places = (
-        _in_groups(sendable, groups)
-        .with_columns(_call_of_group(sizes, canary).alias("call"))
-        .with_columns(chunk=(pl.col("before") + pl.col("call") + 1).cast(pl.Int64))
+
+def _groups(texts: pl.Series) -> tuple[pl.DataFrame, pl.Series | None]:
+    """people (Int64) of each text: the largest group first, of equal ones that which comes first in the list.
+
+    And the order of the rows in which groups stand together, where it is not that of the list.
+    """
+    distinct = texts.n_unique()
+    if distinct == len(texts):  # a text for each, millions perhaps: there is nothing to group
+        return pl.DataFrame({"people": pl.Series([1], dtype=pl.Int64).new_from_index(0, distinct)}), None
+    if distinct == 1:
+        return pl.DataFrame({"people": [len(texts)]}, schema={"people": pl.Int64}), None
+    groups = (
+        texts.to_frame("text")
+        .with_row_index("place")
+        .group_by("text", maintain_order=True)
+        .agg(pl.len().cast(pl.Int64).alias("people"), "place")
+        .sort("people", descending=True, maintain_order=True)
     )
-    chunks = (
-        _calls(places, alone=groups.height == sendable.height)
-        .with_columns(_label(sizes), canary=pl.col("call") < pl.col("canaries"))
-        .select("chunk", "label", "canary", "text", "encoding", "segments", "recipients_count", "expected_ugx")
-    )
-    if sendable.is_empty():
-        placed = frame.with_columns(chunk=pl.lit(None, pl.Int64))
-    else:
-        place = pl.when(is_open).then(pl.lit(is_open).cum_sum() - 1)
-        placed = frame.with_columns(chunk=pl.lit(places["chunk"]).gather(place))
-    assert placed["chunk"].count() == sendable.height == chunks["recipients_count"].sum(), "not one chunk for each row"
-    return ChunkPlan(placed, chunks, canary_calls, groups.height)
+    return groups.select("people"), groups["place"].explode()
 
 
-def _groups(sendable: pl.DataFrame) -> pl.DataFrame:
-    """text, people (Int64) of each text: the largest group first, of equal ones that which comes first in the list."""
-    if sendable["text"].n_unique() == sendable.height:  # a text for each, millions perhaps: there is nothing to group
-        return sendable.select("text", people=pl.lit(1, pl.Int64))
-    groups = sendable.group_by("text", maintain_order=True).agg(pl.len().cast(pl.Int64).alias("people"))
-    return groups.sort("people", descending=True, maintain_order=True)
+def _calls(groups: pl.DataFrame, sizes: list[int], canary: int, most_canaries: int) -> pl.DataFrame:
+    """The calls of all groups: call (its index among its group's), canaries (how many of these are), recipients_count.
 
-
-def _calls(places: pl.DataFrame, *, alone: bool) -> pl.DataFrame:
-    """The rows of each call together, in the order of the calls; `alone`: each row is a call."""
-    of_call = ["call", "canaries", "text", "encoding", "segments"]
-    if alone:
-        return places.select(
-            "chunk",
-            *of_call,
-            pl.lit(1, pl.Int64).alias("recipients_count"),
-            pl.col("estimated_ugx").alias("expected_ugx"),
-        )
+    Canaries are the first calls of all: a group has some only if those before it have nothing else.
+    """
+    people, as_canaries = pl.col("people"), (pl.col("people") + canary - 1) // canary
+    rest = people - pl.col("canaries") * canary
+    calls = pl.col("canaries") + pl.when(rest > 0).then(_call_of_cycle(rest - 1, sizes) + 1).otherwise(0)
+    counted = groups.with_columns(
+        canaries=(most_canaries - as_canaries.cum_sum() + as_canaries).clip(0, as_canaries)
+    ).with_columns(calls=calls)
+    if counted["calls"].max() == 1:
+        return counted.select(pl.lit(0, pl.Int64).alias("call"), "canaries", people.alias("recipients_count"))
+    call = pl.col("call")
     return (
-        places.group_by("chunk")
-        .agg(
-            pl.col(of_call).first(),
-            pl.len().cast(pl.Int64).alias("recipients_count"),
-            pl.col("estimated_ugx").sum().alias("expected_ugx"),
+        counted.with_columns(call=pl.int_ranges("calls"))
+        .explode("call")
+        .with_columns(
+            recipients_count=pl.min_horizontal(_start(call + 1, sizes, canary), people) - _start(call, sizes, canary)
         )
-        .sort("chunk")
+        .select("call", "canaries", "recipients_count")
     )
 
 
-def _in_groups(sendable: pl.DataFrame, groups: pl.DataFrame) -> pl.DataFrame:
-    """Add to each row what `_with_calls` says of its text, and its position among those who get the same."""
-    if groups.height == sendable.height:
-        return sendable.hstack(groups.drop("text")).with_columns(position=pl.lit(0, pl.Int64))
-    if groups.height == 1:
-        of_all = groups.drop("text").row(0, named=True)
-        return sendable.with_columns(
-            *(pl.lit(value, pl.Int32).alias(name) for name, value in of_all.items()),
-            position=pl.int_range(pl.len(), dtype=pl.Int32),
-        )
-    return sendable.join(groups, on="text", how="left", maintain_order="left").with_columns(
-        position=pl.int_range(pl.len(), dtype=pl.Int64).over("before")
-    )
+def _of_the_people(sendable: pl.DataFrame, order: pl.Series | None, counts: pl.Series) -> list[pl.Series]:
+    """text, encoding, segments, recipients_count and expected_ugx of calls with so many people each, in `order`."""
+    if order is not None:
+        sendable = sendable[order]
+    if (counts == 1).all():
+        return [*sendable.drop("estimated_ugx"), counts, sendable["estimated_ugx"].alias("expected_ugx")]
+    ends = counts.cum_sum()
+    up_to = sendable["estimated_ugx"].cum_sum().gather(ends - 1)
+    first = sendable.drop("estimated_ugx")[ends - counts]
+    return [*first, counts, (up_to - up_to.shift(fill_value=0)).alias("expected_ugx")]
 
 
 def _calls_to_reach(people: int, groups: list[int], size: int) -> int:
@@ -139,41 +154,22 @@ def _calls_to_reach(people: int, groups: list[int], size: int) -> int:
     return calls
 
 
-def _with_calls(groups: pl.DataFrame, sizes: list[int], canary: int, most_canaries: int) -> pl.DataFrame:
-    """Add to each text: canaries (how many of its calls are), before (calls of the texts before it).
-
-    Canaries are the first calls of all: a text has some only if those before it have nothing else.
-    """
-    people, as_canaries = pl.col("people"), pl.col("as_canaries")
-    rest = people - pl.col("canaries") * canary
-    calls = pl.col("canaries") + pl.when(rest > 0).then(_call_of_cycle(rest - 1, sizes) + 1).otherwise(0)
-    return (
-        groups.with_columns(
-            ((people + canary - 1) // canary).alias("as_canaries"),
-        )
-        .with_columns(
-            (most_canaries - as_canaries.cum_sum() + as_canaries).clip(0, as_canaries).alias("canaries"),
-        )
-        .with_columns(calls.alias("calls"))
-        .with_columns((pl.col("calls").cum_sum() - pl.col("calls")).alias("before"))
-        .select("text", "canaries", "before")
-    )
-
-
-def _call_of_group(sizes: list[int], canary: int) -> pl.Expr:
-    """The index, among its text's calls, of the call that takes the recipient at `position`."""
-    position, canaries = pl.col("position"), pl.col("canaries")
-    after = position - canaries * canary
-    return pl.when(after < 0).then(position // canary).otherwise(canaries + _call_of_cycle(after, sizes))
-
-
 def _call_of_cycle(position: pl.Expr, sizes: list[int]) -> pl.Expr:
     """The index of the call that takes the recipient at `position` where calls have these sizes in turn."""
     *starts, cycle = accumulate(sizes)
     call = position // cycle * len(sizes)
     for start in starts:
-        call += (position % cycle >= start).cast(pl.Int32)
+        call += (position % cycle >= start).cast(pl.Int64)
     return call
+
+
+def _start(call: pl.Expr, sizes: list[int], canary: int) -> pl.Expr:
+    """How many people of the group are in calls before this one: in canaries, then in calls of these sizes in turn."""
+    after = call - pl.col("canaries")
+    starts = [0, *accumulate(sizes)]
+    in_cycle = (after % len(sizes)).replace_strict(dict(enumerate(starts[:-1])), return_dtype=pl.Int64)
+    in_cycles = pl.col("canaries") * canary + after // len(sizes) * starts[-1] + in_cycle
+    return pl.when(after < 0).then(call * canary).otherwise(in_cycles)
 
 
 def _label(sizes: list[int]) -> pl.Expr:

@@ -20,7 +20,6 @@ from pipelines.texts import Texts
 
 # How long a call is taken to last, for the estimate of the whole; measured times differ by network and server.
 ASSUMED_CALL_S = 0.5
-_LOOKED_AT = ["row", "network_guess", "text", "encoding", "units", "segments", "estimated_ugx"]  # of who is sent to
 _TEXTS_LOOKED_AT = 2_000  # of the messages that need UCS-2, to name the characters that force it
 
 
@@ -70,8 +69,16 @@ class Estimate:
 
 def make_estimate(prepared: Prepared, *, account: str, ledger: Ledger | None) -> Estimate:
     """Sum up `prepared`; `ledger` gives the last known balance of `account`."""
-    campaign, frame = prepared.campaign, prepared.people
-    sendable = frame.lazy().filter(pl.col("reject_reason").is_null()).select(_LOOKED_AT).collect()
+    campaign, people = prepared.campaign, prepared.priced.people
+    # So many people of one network and encoding, sendable or rejected for one reason.
+    tally = (
+        people.lazy()
+        .group_by("reject_reason", "network_guess", "encoding")
+        .agg(pl.len().alias("people"), pl.col("segments").cast(pl.Int64).sum())
+        .collect(engine="streaming")
+    )
+    sendable = tally.filter(pl.col("reject_reason").is_null())
+    count = int(sendable["people"].sum())
     calls = prepared.chunks.chunks
     cost = int(calls["expected_ugx"].sum())
     balance = ledger.last_balance(account) if ledger is not None else None
@@ -86,12 +93,12 @@ def make_estimate(prepared: Prepared, *, account: str, ledger: Ledger | None) ->
         sender_id=campaign.sender_id,
         category=campaign.category,
         source=str(campaign.recipients.path),
-        rows=frame.height,
-        sendable=sendable.height,
-        rejected=_counts(frame.select(pl.col("reject_reason").drop_nulls()), "reject_reason"),
+        rows=people.height,
+        sendable=count,
+        rejected=_counts(tally.drop_nulls("reject_reason"), "reject_reason"),
         networks=_counts(sendable, "network_guess"),
-        segments=int(sendable["segments"].cast(pl.Int64).sum()),
-        ucs2_recipients=sendable.filter(pl.col("encoding") == Encoding.UCS_2).height,
+        segments=int(sendable["segments"].sum()),
+        ucs2_recipients=int(sendable.filter(encoding=Encoding.UCS_2.value)["people"].sum()),
         texts=prepared.chunks.texts,
         calls=calls.height,
         estimated_ugx=cost,
@@ -103,10 +110,10 @@ def make_estimate(prepared: Prepared, *, account: str, ledger: Ledger | None) ->
         ends_in_window=window is None or ends_at.date() == starts_at.date(),
         balance_ugx=balance[0] if balance else None,
         balance_at=balance[1].astimezone(KAMPALA) if balance else None,
-        samples=tuple(_samples(sendable, prepared.priced.texts)),
+        samples=tuple(_samples(people, prepared.priced.texts)),
         notes=(*prepared.loaded.dataset.notes, *prepared.priced.notes),
         warnings=(*_begun(prepared, ledger), *_warnings(prepared, sendable, cost, balance)),
-        obstacles=tuple(_obstacles(prepared, sendable.height, cost)),
+        obstacles=tuple(_obstacles(prepared, count, cost)),
     )
 
 
@@ -115,20 +122,21 @@ def _duration_s(calls: int, calls_per_second: float, concurrency: int) -> float:
     return max(by_rate, calls * ASSUMED_CALL_S / concurrency)
 
 
-def _counts(frame: pl.DataFrame, column: str) -> dict[str, int]:
-    counted = frame.group_by(column).len().with_columns(pl.col(column).cast(pl.String).fill_null("unknown"))
-    return dict(counted.sort("len", column, descending=[True, False]).iter_rows())
+def _counts(tally: pl.DataFrame, column: str) -> dict[str, int]:
+    counted = tally.group_by(pl.col(column).cast(pl.String).fill_null("unknown")).agg(pl.col("people").sum())
+    return dict(counted.sort("people", column, descending=[True, False]).iter_rows())
 
 
-def _samples(sendable: pl.DataFrame, texts: Texts) -> Iterator[Sample]:
-    if sendable.is_empty():
+def _samples(people: pl.DataFrame, texts: Texts) -> Iterator[Sample]:
+    is_open = pl.col("reject_reason").is_null()
+    found = people.select(
+        first=is_open.arg_max(),
+        longest=pl.when(is_open).then("units").arg_max(),
+        dearest=pl.when(is_open).then("estimated_ugx").arg_max(),
+    ).row(0, named=True)
+    if found["longest"] is None:
         return
-    rows = {
-        "first": 0,
-        "longest": sendable["units"].arg_max() or 0,
-        "dearest": sendable["estimated_ugx"].arg_max() or 0,
-    }
-    found = {which: sendable.row(index, named=True) for which, index in rows.items()}
+    found = {which: people.row(index, named=True) for which, index in found.items()}
     written = dict(texts.of(pl.Series([person["row"] for person in found.values()]).unique()).iter_rows())
     for which, person in found.items():
         yield Sample(
@@ -164,16 +172,16 @@ def _warnings(
     prepared: Prepared, sendable: pl.DataFrame, cost: int, balance: tuple[int, datetime] | None
 ) -> Iterator[str]:
     campaign = prepared.campaign
-    if not sendable.height:
+    if sendable.is_empty():
         yield "Nobody would be messaged: every row is rejected."
-    if (rounded := rounding_suspicion(prepared.people)) is not None:
+    if (rounded := rounding_suspicion(prepared.priced.people)) is not None:
         yield (
             f"{rounded:,} numbers end in 000, far more than chance allows: the column was probably rounded by a "
             "spreadsheet before it was saved. Check it against its source."
         )
-    yield from _encoding_warnings(prepared, sendable)
+    yield from _ucs2_warnings(prepared)
     if campaign.category is Category.CUSTOMISED:
-        others = sendable.filter(likely_unsupported()).height
+        others = sendable.filter(likely_unsupported())["people"].sum()
         if others:
             yield f"{others:,} recipients are on networks for which customised sender IDs are not documented."
     if campaign.category is Category.INFO:
@@ -182,15 +190,20 @@ def _warnings(
         yield f"The last known balance is UGX {balance[0]:,}, less than the UGX {cost:,} this costs; it would pause."
 
 
-def _encoding_warnings(prepared: Prepared, sendable: pl.DataFrame) -> Iterator[str]:
+def _ucs2_warnings(prepared: Prepared) -> Iterator[str]:
     """Which characters make messages UCS-2, and what their plain replacements would save."""
-    costly = sendable.filter(pl.col("encoding") == Encoding.UCS_2)
-    if costly.is_empty():
-        return
-    groups = costly.group_by("text", maintain_order=True).agg(
-        pl.col("row", "segments").first(), pl.col("estimated_ugx").sum()
+    is_costly = pl.col("reject_reason").is_null() & (pl.col("encoding") == Encoding.UCS_2)
+    people = (
+        prepared.priced.people.lazy().filter(is_costly).select("row", "text", "segments", "estimated_ugx").collect()
     )
-    looked_at = groups.head(_TEXTS_LOOKED_AT)
+    if people.is_empty():
+        return
+    are_all = people["text"].n_unique() <= _TEXTS_LOOKED_AT
+    looked_at = (
+        (people if are_all else people.head(_TEXTS_LOOKED_AT))
+        .group_by("text", maintain_order=True)
+        .agg(pl.col("row", "segments").first(), pl.col("estimated_ugx").sum())
+    )
     looked_at = looked_at.join(prepared.priced.texts.of(looked_at["row"]), on="row", maintain_order="left")
     characters = {found.character: found for text in looked_at["message"] for found in forcing_characters(text)}
     named = ", ".join(
@@ -199,14 +212,14 @@ def _encoding_warnings(prepared: Prepared, sendable: pl.DataFrame) -> Iterator[s
         else f"{found.character!r} ({found.name.lower()}; plain: {found.replacement!r})"
         for found in list(characters.values())[:6]
     )
-    yield f"{costly.height:,} messages need UCS-2, 70 characters instead of 160, because of {named}."
+    yield f"{people.height:,} messages need UCS-2, 70 characters instead of 160, because of {named}."
     plain = looked_at.with_columns(
         pl.col("message").map_elements(smart_encode, return_dtype=pl.String).alias("message")
     )
     after = measure_messages(plain.drop("segments"))["segments"]
     price = looked_at["estimated_ugx"] // looked_at["segments"]  # of one segment for all who get the text
     saving = int(((looked_at["segments"] - after) * price).sum())
-    if saving and groups.height == looked_at.height:
+    if saving and are_all:
         yield f"Plain quotes, dashes and dots would save UGX {saving:,}: set smart_encoding = true."
 
 

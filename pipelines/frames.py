@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+import polars as pl
+
 
 class Reason(StrEnum):
     """Why a row of the input is not sent. The value is the code in frames, tables and exports."""
@@ -66,3 +68,5 @@ _MEANINGS: dict[Reason, str] = {
     Reason.EMPTY_MESSAGE: "the message is empty",
     Reason.MESSAGE_TOO_LONG: "the message has more segments than allowed",
 }
+
+REASONS = pl.Enum([reason.value for reason in Reason])  # how frames of millions keep one: in a byte

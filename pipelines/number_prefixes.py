@@ -18,6 +18,7 @@ from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
 from phonenumbers.carrierdata import CARRIER_DATA
 from phonenumbers.phonemetadata import PhoneMetadata, PhoneNumberDesc
 
+from pipelines.frames import REASONS
 from pipelines.number_rules import CALLING_CODE, REGION, NumberVerdict, judge_number
 
 NATIONAL_DIGITS = 9
@@ -30,26 +31,23 @@ def prefix_verdicts() -> pl.DataFrame:
     """One row for each prefix from 0000 to 9999, at the position that is the prefix.
 
     Columns: `decided` (Boolean: one verdict for all numbers of the prefix), and where it is true `good` (Boolean:
-    they are mobile numbers), `network_guess` (String) and `reject_reason` (String). `e164_start` (String) begins the
-    E.164 form of its numbers; null where there are none.
+    they are mobile numbers), `network_guess` (`networks()`) and `reject_reason` (`REASONS`). `e164_start` (String)
+    begins the E.164 form of its numbers.
     """
     verdicts = list(_verdicts())
-    starts = [f"+{CALLING_CODE}{prefix:0{PREFIX_DIGITS}}" for prefix in range(len(verdicts))]
     return pl.DataFrame(
         {
             "decided": [verdict is not None for verdict in verdicts],
             "good": [verdict is not None and verdict.reason is None for verdict in verdicts],
             "network_guess": [verdict and verdict.network_guess for verdict in verdicts],
             "reject_reason": [verdict and verdict.reason for verdict in verdicts],
-            "e164_start": [
-                None if verdict and verdict.reason else start for verdict, start in zip(verdicts, starts, strict=True)
-            ],
+            "e164_start": [f"+{CALLING_CODE}{prefix:0{PREFIX_DIGITS}}" for prefix in range(len(verdicts))],
         },
         schema={
             "decided": pl.Boolean,
             "good": pl.Boolean,
-            "network_guess": pl.String,
-            "reject_reason": pl.String,
+            "network_guess": networks(),
+            "reject_reason": REASONS,
             "e164_start": pl.String,
         },
     )
@@ -156,9 +154,10 @@ def _with_signs(pattern: str) -> re.Pattern[str]:
     return re.compile(_PART.sub(with_signs, pattern))
 
 
-def known_networks() -> set[str]:
-    """Every network that `phonenumbers` knows in Uganda."""
-    return {CARRIER_DATA[key]["en"] for key in _carrier_prefixes()}
+@cache
+def networks() -> pl.Enum:
+    """Every network of Uganda that `phonenumbers` knows: what a number may be taken for."""
+    return pl.Enum(sorted({CARRIER_DATA[key]["en"] for key in _carrier_prefixes()}))
 
 
 @cache

@@ -13,11 +13,13 @@ from functools import cache, lru_cache
 
 import polars as pl
 
+from pipelines.frames import REASONS
 from pipelines.number_prefixes import (
     NATIONAL_DIGITS,
     PREFIX_DIGITS,
     are_alike_abroad,
     is_impossible_length,
+    networks,
     prefix_verdicts,
 )
 from pipelines.number_rules import (
@@ -38,8 +40,8 @@ _KIND = ["shape", "front", "start"]
 def judge_shapes(texts: pl.Series, *, several: Several) -> pl.DataFrame:
     """What `judge_number` says of each text; null is missing.
 
-    Out: `national` (Int64: the nine digits of a good number) or `reject_reason` (String), and `network_guess` (String)
-    where the prefix does not tell it.
+    Out: `national` (Int64: the nine digits of a good number) or `reject_reason` (`REASONS`), and `network_guess`
+    (`networks()`) where the prefix does not tell it.
     """
     rows = _plainer(texts.fill_null(""), several).to_frame("text")
     for step in _steps():
@@ -50,14 +52,14 @@ def judge_shapes(texts: pl.Series, *, several: Several) -> pl.DataFrame:
     verdicts = [_judge_kind(*kind, several) for kind in kinds.rows()]
     kinds = kinds.with_columns(
         pl.Series("good", [verdict and verdict.reason is None for verdict in verdicts], dtype=pl.Boolean),
-        pl.Series("reject_reason", [verdict and verdict.reason for verdict in verdicts], dtype=pl.String),
+        pl.Series("reject_reason", [verdict and verdict.reason for verdict in verdicts], dtype=REASONS),
     )
     of_kind = rows.join(kinds, on=_KIND, how="left", nulls_equal=True, maintain_order="left")
 
     left = of_kind["good"].is_null().arg_true()
     alone = _judge_each(of_kind["text"].gather(left), several)
     national = of_kind.select(pl.when("good").then("national").cast(pl.Int64)).to_series()
-    network = pl.Series("network_guess", [None], dtype=pl.String).new_from_index(0, len(texts))
+    network = pl.Series("network_guess", [None], dtype=networks()).new_from_index(0, len(texts))
     return pl.DataFrame(
         [
             national.scatter(left, alone["national"]),
@@ -79,7 +81,7 @@ def _judge_each(texts: pl.Series, several: Several) -> pl.DataFrame:
             "network_guess": [verdict.network_guess for verdict in verdicts],
             "reject_reason": [verdict.reason for verdict in verdicts],
         },
-        schema={"text": pl.String, "national": pl.Int64, "network_guess": pl.String, "reject_reason": pl.String},
+        schema={"text": pl.String, "national": pl.Int64, "network_guess": networks(), "reject_reason": REASONS},
     )
     return texts.to_frame("text").join(judged, on="text", how="left", maintain_order="left")
 

@@ -19,12 +19,12 @@ from typing import TypeVar
 import polars as pl
 
 from mambo_io.errors import InputError
-from pipelines.frames import Reason
+from pipelines.frames import REASONS, Reason
 from pipelines.number_prefixes import (
     NATIONAL_DIGITS,
     NUMBERS_PER_PREFIX,
     PREFIX_DIGITS,
-    known_networks,
+    networks,
     prefix_verdicts,
 )
 from pipelines.number_rules import CALLING_CODE, Several
@@ -47,40 +47,16 @@ def normalize_numbers(frame: FrameT, *, column: str = "phone", several: Several 
 
     Raises `InputError` for a column that is not there or is of a type that holds no telephone numbers.
     """
-    schema = frame.collect_schema()
-    text = _as_text(column, schema)
-    earlier_reason = [pl.col("reject_reason").cast(pl.String)] if "reject_reason" in schema else []
-    if earlier_reason:
-        text = pl.when(earlier_reason[0].is_null()).then(text)
-
-    # Each value is judged by itself, so the column may be handed over batch by batch, as a streaming engine does.
-    judge = partial(_judge_texts, several=several)
-    if isinstance(frame, pl.DataFrame):
-        verdicts = _side_by_side(frame.select(text).to_series(), judge).struct.unnest()
-        reason = (
-            pl.coalesce(*earlier_reason, verdicts["reject_reason"]) if earlier_reason else verdicts["reject_reason"]
-        )
-        return frame.with_columns(verdicts["e164"], verdicts["network_guess"], reject_reason=reason)
-
-    name = "verdict"
-    while name in schema:  # a column of the user's own
-        name += "_"
-    verdict = pl.col(name).struct
-    return (
-        frame.with_columns(text.map_batches(judge, return_dtype=_VERDICT, is_elementwise=True).alias(name))
-        .with_columns(
-            verdict.field("e164"),
-            verdict.field("network_guess"),
-            reject_reason=pl.coalesce(*earlier_reason, verdict.field("reject_reason")),
-        )
-        .drop(name)
-    )
+    return _with_verdicts(frame, column, partial(_written_out, several=several), _WRITTEN_OUT)
 
 
-@cache
-def networks() -> pl.Enum:
-    """Every network that a number may be taken for."""
-    return pl.Enum(sorted(known_networks()))
+def read_msisdns(frame: pl.LazyFrame, *, column: str, several: Several = "reject") -> pl.LazyFrame:
+    """`normalize_numbers` for lists of millions, which have no room for text.
+
+    Adds `msisdn` (Int64, `2567XXXXXXXX`) in the place of `e164`, `network_guess` (`networks()`) and `reject_reason`
+    (`REASONS`).
+    """
+    return _with_verdicts(frame, column, partial(_in_bytes, several=several), _IN_BYTES)
 
 
 def likely_unsupported(network_guess: str = "network_guess") -> pl.Expr:
@@ -106,7 +82,8 @@ def _as_text(column: str, schema: pl.Schema) -> pl.Expr:
 
 # --- a column at once ------------------------------------------------------------------------------------------------
 
-_VERDICT = pl.Struct({"e164": pl.String, "network_guess": pl.String, "reject_reason": pl.String})
+_WRITTEN_OUT = pl.Struct({"e164": pl.String, "network_guess": pl.String, "reject_reason": pl.String})
+_IN_BYTES = pl.Struct({"msisdn": pl.Int64, "network_guess": networks(), "reject_reason": REASONS})
 _BATCH = 250_000  # rows: enough to make up for what a batch costs, and few enough for memory
 
 # Of the characters that `judge_number` reads over, those that turn up in whole columns (regex classes). A value that
@@ -116,6 +93,36 @@ _START = f"^[{_BLANKS}]*[0-9+]"
 _BETWEEN_DIGITS = rf"[{_BLANKS}\-\u{{2010}}-\u{{2015}}]+"
 
 
+def _with_verdicts(frame: FrameT, column: str, judge: Callable[[pl.Series], pl.Series], verdicts: pl.Struct) -> FrameT:
+    """Add what `judge` says of the column's texts, structs of the type `verdicts`; an earlier reason stands."""
+    schema = frame.collect_schema()
+    text = _as_text(column, schema)
+    names = [field.name for field in verdicts.fields]
+    earlier_reason = []
+    if "reject_reason" in schema:
+        earlier_reason = [pl.col("reject_reason").cast(verdicts.to_schema()["reject_reason"])]
+        text = pl.when(earlier_reason[0].is_null()).then(text)
+
+    # Each value is judged by itself, so the column may be handed over batch by batch, as a streaming engine does.
+    if isinstance(frame, pl.DataFrame):
+        judged = _side_by_side(frame.select(text).to_series(), judge).struct.unnest()
+        reason = pl.coalesce(*earlier_reason, judged["reject_reason"]) if earlier_reason else judged["reject_reason"]
+        return frame.with_columns(*(judged[name] for name in names[:-1]), reject_reason=reason)
+
+    name = "verdict"
+    while name in schema:  # a column of the user's own
+        name += "_"
+    verdict = pl.col(name).struct
+    return (
+        frame.with_columns(text.map_batches(judge, return_dtype=verdicts, is_elementwise=True).alias(name))
+        .with_columns(
+            *(verdict.field(each) for each in names[:-1]),
+            reject_reason=pl.coalesce(*earlier_reason, verdict.field("reject_reason")),
+        )
+        .drop(name)
+    )
+
+
 def _side_by_side(texts: pl.Series, judge: Callable[[pl.Series], pl.Series]) -> pl.Series:
     """`judge` of each batch, as many at a time as polars has threads; polars works without Python's lock."""
     batches = [texts.slice(start, _BATCH) for start in range(0, max(1, len(texts)), _BATCH)]
@@ -123,8 +130,33 @@ def _side_by_side(texts: pl.Series, judge: Callable[[pl.Series], pl.Series]) -> 
         return pl.concat(list(threads.map(judge, batches)))
 
 
-def _judge_texts(texts: pl.Series, *, several: Several) -> pl.Series:
-    """The verdicts on a column of text, as structs; null is missing.
+def _in_bytes(texts: pl.Series, *, several: Several) -> pl.Series:
+    """`_judged` with the number as it is dialled from abroad, as structs."""
+    msisdn = pl.col("national") + CALLING_CODE * 10**NATIONAL_DIGITS
+    return (
+        _judged(texts, several).select(msisdn.alias("msisdn"), "network_guess", "reject_reason").to_struct(texts.name)
+    )
+
+
+def _written_out(texts: pl.Series, *, several: Several) -> pl.Series:
+    """`_judged` as text, as structs."""
+    prefix, rest = pl.col("national") // NUMBERS_PER_PREFIX, pl.col("national") % NUMBERS_PER_PREFIX
+    starts = pl.lit(prefix_verdicts()["e164_start"])
+    return (
+        _judged(texts, several)
+        .select(
+            pl.format("{}{}", starts.gather(prefix), pl.lit(_numbers_of_a_prefix()).gather(rest)).alias("e164"),
+            pl.col("network_guess", "reject_reason").cast(pl.String),
+        )
+        .to_struct(texts.name)
+    )
+
+
+def _judged(texts: pl.Series, several: Several) -> pl.DataFrame:
+    """The verdicts on a column of text; null is missing.
+
+    Out: `national` (Int64: the nine digits of a good number) and `network_guess` (`networks()`), or `reject_reason`
+    (`REASONS`).
 
     Most values are nothing but digits. What is not decided by them goes a longer way: without spaces and dashes first,
     then to `judge_shapes`.
@@ -139,17 +171,16 @@ def _judge_texts(texts: pl.Series, *, several: Several) -> pl.Series:
     shaped = judge_shapes(texts.gather(left), several=several)
     national = national.scatter(left, shaped["national"])
 
-    prefixes = prefix_verdicts()
-    prefix, rest = pl.col("national") // NUMBERS_PER_PREFIX, pl.col("national") % NUMBERS_PER_PREFIX
-    e164, network, reason = national.to_frame("national").select(
-        pl.format("{}{}", pl.lit(prefixes["e164_start"]).gather(prefix), pl.lit(_numbers_of_a_prefix()).gather(rest)),
-        pl.lit(prefixes["network_guess"]).gather(prefix),
-        pl.lit(prefixes["reject_reason"]).gather(prefix),
-    )
+    of_prefix = prefix_verdicts()
+    prefix = national // NUMBERS_PER_PREFIX
+    network, reason = of_prefix["network_guess"].gather(prefix), of_prefix["reject_reason"].gather(prefix)
     told = shaped["network_guess"].is_not_null().arg_true()
-    network = network.scatter(left.gather(told), shaped["network_guess"].gather(told)) if len(told) else network
+    if len(told):
+        network = network.scatter(left.gather(told), shaped["network_guess"].gather(told))
     reason = reason.scatter(left, shaped["reject_reason"])
-    return pl.DataFrame({"e164": e164, "network_guess": network, "reject_reason": reason}).to_struct(texts.name)
+    return pl.DataFrame({"national": national, "network_guess": network, "reject_reason": reason}).with_columns(
+        pl.when(pl.col("reject_reason").is_null()).then("national").alias("national")
+    )
 
 
 @cache
@@ -230,6 +261,9 @@ def _holds_numbers(column: pl.DataFrame) -> bool:
     return 2 * digits.is_between(7, 40).sum() > filled.height
 
 
+_OFTEN_ROUND = 1 / 200  # the share of numbers ending in 000 from which one may suspect a spreadsheet
+
+
 def rounding_suspicion(frame: pl.DataFrame) -> int | None:
     """How many rows have a `msisdn` that ends in 000, if so many that a spreadsheet must have rounded the column.
 
@@ -238,10 +272,13 @@ def rounding_suspicion(frame: pl.DataFrame) -> int | None:
     100, 21 of 1,000. Each number counts once (rounding makes people share one); the answer counts rows.
     """
     ends_in_000 = pl.col("msisdn") % 1_000 == 0
+    rows, about_distinct = frame.select(ends_in_000.sum(), pl.col("msisdn").approx_n_unique().alias("distinct")).row(0)
+    if rows < _OFTEN_ROUND * about_distinct / 2:
+        return None  # far from it: no need to count exactly
     suspects, distinct = frame.select(
         pl.col("msisdn").filter(ends_in_000).n_unique(), pl.col("msisdn").drop_nulls().n_unique().alias("distinct")
     ).row(0)
-    if _binomial_tail(suspects, distinct, share=1 / 200) > 1e-6:
+    if _binomial_tail(suspects, distinct, share=_OFTEN_ROUND) > 1e-6:
         return None
     return int(frame.select(ends_in_000.sum()).item())
 

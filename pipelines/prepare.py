@@ -29,10 +29,11 @@ from mambo_io.masking import mask_text
 from pipelines.campaign import Campaign
 from pipelines.chunking import ChunkPlan, chunk_recipients
 from pipelines.edition import Loaded, Prepared, Priced, file_changed, file_digest, file_version
-from pipelines.frames import Reason
-from pipelines.numbers import PHONE_SAMPLE_ROWS, find_phone_column, networks, normalize_numbers
+from pipelines.frames import REASONS, Reason
+from pipelines.number_prefixes import networks
+from pipelines.numbers import PHONE_SAMPLE_ROWS, find_phone_column, read_msisdns
 from pipelines.pricing import price_messages
-from pipelines.schemas import NORMALIZED, RAW, REASONS, check_frame, priced, reject_failures
+from pipelines.schemas import NORMALIZED, RAW, check_frame, priced, reject_failures
 from pipelines.templates import Template
 from pipelines.texts import Texts
 
@@ -89,14 +90,11 @@ def load_recipients(campaign: Campaign) -> Loaded:
 
 def normalize(campaign: Campaign, loaded: Loaded) -> pl.DataFrame:
     """Read the number of each row: row, msisdn, network_guess, reject_reason."""
-    judged = normalize_numbers(
+    people = read_msisdns(
         loaded.source.select("row", "reject_reason", "phone_raw"),
         column="phone_raw",
         several=campaign.recipients.several,
-    )
-    people = judged.select(
-        "row", _msisdn(), pl.col("network_guess").cast(networks()), pl.col("reject_reason").cast(REASONS)
-    )
+    ).select("row", "msisdn", "network_guess", "reject_reason")
     return check_frame(people.collect(engine="streaming"), RAW)
 
 
@@ -158,8 +156,8 @@ def read_suppressions(campaign: Campaign) -> tuple[pl.DataFrame, list[str]]:
     for path in campaign.suppression_paths:
         dataset = read_dataset(path)
         cells = dataset.frame.select("row", pl.col(_opt_out_column(_as_in_file(dataset.frame), path)).alias("phone"))
-        judged = normalize_numbers(cells)
-        good = judged.filter(pl.col("e164").is_not_null())
+        judged = read_msisdns(cells.lazy(), column="phone").collect()
+        good = judged.filter(pl.col("msisdn").is_not_null())
         if good.is_empty():
             raise InputError(
                 f"none of its {judged.height:,} opt-outs is a mobile number of Uganda",
@@ -167,12 +165,12 @@ def read_suppressions(campaign: Campaign) -> tuple[pl.DataFrame, list[str]]:
                 fix="Correct the list, or take it out of [suppression] paths.",
             )
         if unread := judged.height - good.height:
-            rows = judged.filter(pl.col("e164").is_null()).select(pl.format("{} ({})", "row", "reject_reason"))
+            rows = judged.filter(pl.col("msisdn").is_null()).select(pl.format("{} ({})", "row", "reject_reason"))
             notes.append(
                 f"{path.name}: {unread:,} of {judged.height:,} opt-outs are no mobile number of Uganda and hold nobody "
                 f"back: row {_listed(rows.to_series().to_list())}."
             )
-        found.append(good.select(_msisdn(), pl.lit(path.name).alias("source")))
+        found.append(good.select("msisdn", pl.lit(path.name).alias("source")))
     return pl.concat(found).unique("msisdn", keep="first", maintain_order=True), notes
 
 
@@ -297,7 +295,3 @@ def _was_sent(people: pl.DataFrame, texts: Texts, sent: pl.DataFrame) -> pl.Seri
     pairs = pl.DataFrame([people["row"], people["msisdn"], keys]).filter(known)
     repeated = pairs.join(sent, on=["msisdn", "text_key"], how="semi")["row"]
     return people["row"].is_in(repeated.implode())
-
-
-def _msisdn() -> pl.Expr:
-    return pl.col("e164").str.strip_prefix("+").cast(pl.Int64).alias("msisdn")

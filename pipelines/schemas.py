@@ -14,14 +14,12 @@ import polars as pl
 from pandera.config import ValidationDepth, config_context
 
 from mambo_io.model import Outcome
-from pipelines.frames import Reason
+from pipelines.frames import REASONS, Reason
 from pipelines.segments import Encoding
 
 E164_PATTERN = r"^\+2567[0-9]{8}$"
 
-# How the steps of a plan keep what says one of a few things of a row: in a byte.
-REASONS = pl.Enum([reason.value for reason in Reason])
-ENCODINGS = pl.Enum([encoding.value for encoding in Encoding])
+ENCODINGS = pl.Enum([encoding.value for encoding in Encoding])  # in a byte, as `REASONS`
 
 _ROWS_AT_ONCE = 1_000_000  # that are checked, so that a frame of many millions is not copied
 

@@ -11,8 +11,9 @@ from functools import cached_property
 import polars as pl
 
 from pipelines.chunking import text_key
+from pipelines.frames import REASONS
 from pipelines.messages import each_distinct, measure_messages, render_messages
-from pipelines.schemas import ENCODINGS, REASONS
+from pipelines.schemas import ENCODINGS
 from pipelines.templates import Template
 
 

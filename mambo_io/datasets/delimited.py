@@ -113,13 +113,15 @@ def scan_plain(layout: Layout) -> pl.LazyFrame | None:
         return None
     above = layout.sep_lines + layout.header_row
     line = pl.col("line")
-    separators = line.str.count_matches(layout.separator, literal=True)
     lines = pl.scan_lines(layout.path, glob=False).slice(above)
-    seen = lines.select(
-        fewest=separators.min(),
-        most=separators.max(),
-        blank=(line.str.strip_chars(WHITE + layout.separator) == "").any(),
-    ).collect(engine="streaming")
+    seen = (
+        lines.select(
+            separators=line.str.count_matches(layout.separator, literal=True),
+            blank=line.str.strip_chars_start(WHITE + layout.separator) == "",
+        )
+        .select(pl.col("separators").min(), most=pl.col("separators").max(), blank=pl.col("blank").any())
+        .collect(engine="streaming")
+    )
     if seen.row(0) != (layout.width - 1, layout.width - 1, False):
         return None
     names = columns(layout.width)
@@ -296,12 +298,10 @@ def detect_encoding(path: Path) -> Encoding:
 
 def _examined(path: Path, codec: str, errors: str, notes: tuple[str, ...] = ()) -> Encoding:
     quoted = damaged = bare_cr = False
-    lines = limits.Lines(path)
-    for text in _decoded(path, codec, errors):
-        lines.check(text)
+    for text in limits.checked_text(path, lambda: _decoded(path, codec, errors)):
         quoted = quoted or '"' in text
         damaged = damaged or "\ufffd" in text
-        bare_cr = bare_cr or text.count("\r") > text.count("\r\n")
+        bare_cr = bare_cr or ("\r" in text and text.count("\r") > text.count("\r\n"))
     utf8_lines = codec.startswith("utf-8") and not (bare_cr or damaged)
     return Encoding(codec, errors, utf8_lines, quoted, (*notes, _DAMAGED) if damaged else notes)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,36 +36,35 @@ _FAR_CELL = re.compile(rb"""r=["'](?:[A-Z]{2,9}[0-9]|[A-Z][0-9]{7})""")
 _MOST_CELLS = 50_000_000
 
 
-class Lines:
-    """Looks at a text as it goes by, in pieces of at most `LONGEST_LINE` characters."""
+def checked_text(path: Path, pieces: Callable[[], Iterator[str]]) -> Iterator[str]:
+    """The text of a file as `pieces()` gives it, at most `LONGEST_LINE` characters at a time.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._ended = 0  # lines that came to their end
-        self._begun = 0  # characters of the line after those
-
-    def check(self, text: str) -> None:
-        """Raise an `InputError` for a NUL, which is in no text, and for a line that is too long."""
+    Raises an `InputError` for a NUL, which is in no text, and for a line that is too long.
+    """
+    begun = 0  # characters of the line that has not ended yet
+    for index, text in enumerate(pieces()):
         if (nul := text.find("\0")) >= 0:
-            self._refuse(_line_ends(text, nul), "holds a NUL byte, so this is not text", "as CSV UTF-8")
-        first = min((place for place in map(text.find, "\r\n") if place >= 0), default=len(text))
-        if self._begun + first > LONGEST_LINE:
-            self._refuse(
-                0,
-                f"has more than {LONGEST_LINE:,} characters",
-                "as CSV with a line for each person and the columns that are needed",
+            _refuse_line(
+                path, [*islice(pieces(), index), text[:nul]], "holds a NUL byte, so this is not text", "as CSV UTF-8"
             )
-        self._ended += _line_ends(text, len(text))
+        first = min((place for place in map(text.find, "\r\n") if place >= 0), default=len(text))
+        if begun + first > LONGEST_LINE:
+            problem = f"has more than {LONGEST_LINE:,} characters"
+            how = "as CSV with a line for each person and the columns that are needed"
+            _refuse_line(path, islice(pieces(), index), problem, how)
         last = max(map(text.rfind, "\r\n"))
-        self._begun = len(text) - 1 - last if last >= 0 else self._begun + len(text)
-
-    def _refuse(self, ended: int, problem: str, how: str) -> NoReturn:
-        number = self._ended + ended + 1
-        raise InputError(f"line {number:,} {problem}", file=self._path, fix=f"Export the list again, {how}.")
+        begun = len(text) - 1 - last if last >= 0 else begun + len(text)
+        yield text
 
 
-def _line_ends(text: str, before: int) -> int:
-    return text.count("\n", 0, before) or text.count("\r", 0, before)
+def _refuse_line(path: Path, before: Iterable[str], problem: str, how: str) -> NoReturn:
+    """`before` is the text up to somewhere in the line; lines are counted only here, which takes a while."""
+    line_feeds = carriage_returns = 0
+    for text in before:
+        line_feeds += text.count("\n")
+        carriage_returns += text.count("\r")
+    number = (line_feeds or carriage_returns) + 1
+    raise InputError(f"line {number:,} {problem}", file=path, fix=f"Export the list again, {how}.")
 
 
 def check_columns(count: int, path: Path) -> None:

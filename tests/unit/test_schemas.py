@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 from pandera.config import config_context
 
-from pipelines.frames import Reason
-from pipelines.schemas import ENCODINGS, NORMALIZED, RAW, REASONS, RESULTS, check_frame, priced, reject_failures
+from pipelines.frames import REASONS, Reason
+from pipelines.schemas import ENCODINGS, NORMALIZED, RAW, RESULTS, check_frame, priced, reject_failures
 
 ROW: dict[str, Any] = {
     "row": 2,
