@@ -14,7 +14,7 @@ from typing import TypeVar
 import polars as pl
 
 from mambo_io.errors import InputError
-from pipelines.frames import Reason
+from pipelines.frames import Reason, change_some
 from pipelines.segments import BASIC, EXTENSION, PART, SINGLE, Encoding, measure, smart_encode
 from pipelines.templates import BLANK, Field, Template
 
@@ -27,6 +27,7 @@ def _class(characters: str) -> str:
 
 
 _OUTSIDE = f"[^{_class(BASIC + EXTENSION)}]"
+_NOT_BASIC = f"[^{_class(BASIC)}]"
 # Characters that take two units, and one of them with another character in front.
 _DOUBLE = {Encoding.GSM_7: f"[{_class(EXTENSION)}]", Encoding.UCS_2: r"[\x{10000}-\x{10FFFF}]"}
 _PARTS_AT_ONCE = 20  # what is longer is no message, and is scanned by itself
@@ -42,8 +43,13 @@ def render_messages(frame: FrameT, template: Template, *, smart_encoding: bool =
     InputError before any row is read if the template names a column that `frame` lacks.
     """
     template.check_columns(frame.collect_schema().names())
-    text = pl.concat_str([_cell(part) if isinstance(part, Field) else pl.lit(part) for part in template.parts])
-    text = text.str.strip_chars(BLANK)
+    written = "".join(
+        "{}" if isinstance(part, Field) else part.replace("{", "{{").replace("}", "}}") for part in template.parts
+    )
+    text = pl.format(written, *(_cell(part) for part in template.parts if isinstance(part, Field)))
+    text = text.map_batches(_with_line_feeds, return_dtype=pl.String(), is_elementwise=True)
+    if not _has_solid_ends(template):
+        text = text.map_batches(_stripped, return_dtype=pl.String(), is_elementwise=True)
     if smart_encoding:
         outside = pl.when(text.str.contains(_OUTSIDE)).then(text)
         text = pl.coalesce(each_distinct(outside, smart_encode, pl.String()), text)
@@ -68,20 +74,57 @@ def measure_messages(frame: FrameT, *, column: str = "message") -> FrameT:
         raise InputError("the frame has no such column", column=column, fix="Say which one holds the text: `column=…`.")
     if isinstance(frame, pl.DataFrame):  # in batches, side by side
         return measure_messages(frame.lazy(), column=column).collect()
+    name = "measure"
+    while name in frame.collect_schema():  # a column of the user's own
+        name += "_"
     text = pl.col(column).cast(pl.String)
-    encoding = pl.col("encoding")
     return (
-        frame.with_columns(
+        frame.with_columns(text.map_batches(_measured, return_dtype=_MEASURE, is_elementwise=True).alias(name))
+        .with_columns(pl.col(name).struct.unnest())
+        .drop(name)
+    )
+
+
+_MEASURE = pl.Struct({"encoding": pl.String, "units": pl.Int64, "segments": pl.Int64})
+
+
+def _measured(texts: pl.Series) -> pl.Series:
+    """encoding, units and segments of each text, as structs. Most texts have only characters of one septet each."""
+    part, single, units = PART[Encoding.GSM_7], SINGLE[Encoding.GSM_7], pl.col("units")
+    measured = (
+        texts.to_frame("text")
+        .select(
+            encoding=pl.when(pl.col("text").is_not_null()).then(pl.lit(Encoding.GSM_7.value)),
+            units=pl.col("text").str.len_chars().cast(pl.Int64),
+        )
+        .with_columns(
+            segments=pl.when(units > single).then((units + part - 1) // part).otherwise((units > 0).cast(pl.Int64))
+        )
+    )
+    others = texts.str.contains(_NOT_BASIC).arg_true()
+    if len(others):
+        closely = _measured_closely(texts.gather(others))
+        measured = measured.select(each.scatter(others, closely[each.name]) for each in measured)
+    return measured.to_struct(texts.name)
+
+
+def _measured_closely(texts: pl.Series) -> pl.DataFrame:
+    """The same of texts with any characters; none is null."""
+    text, encoding = pl.col("text"), pl.col("encoding")
+    return (
+        texts.to_frame("text")
+        .with_columns(
             encoding=pl.when(text.str.contains(_OUTSIDE))
             .then(pl.lit(Encoding.UCS_2.value))
-            .when(text.is_not_null())
-            .then(pl.lit(Encoding.GSM_7.value))
+            .otherwise(pl.lit(Encoding.GSM_7.value))
         )
         .with_columns(units=text.str.len_chars().cast(pl.Int64) + _pairs(text))
-        .with_columns(
+        .select(
+            "encoding",
+            "units",
             segments=pl.when(encoding == Encoding.GSM_7.value)
             .then(_segments(text, Encoding.GSM_7))
-            .otherwise(_segments(text, Encoding.UCS_2))
+            .otherwise(_segments(text, Encoding.UCS_2)),
         )
     )
 
@@ -95,7 +138,7 @@ def _pairs(text: pl.Expr) -> pl.Expr:
     return pl.coalesce(
         gsm_7.str.count_matches(_DOUBLE[Encoding.GSM_7]),
         ucs_2.str.count_matches(_DOUBLE[Encoding.UCS_2]),
-        pl.when(text.is_not_null()).then(0),
+        0,
     ).cast(pl.Int64)
 
 
@@ -143,8 +186,25 @@ def _count_parts(texts: pl.Series, *, encoding: Encoding) -> pl.Series:
 
 def _cell(field: Field) -> pl.Expr:
     """What a field writes: null where the cell is empty and there is no default."""
-    value = pl.col(field.column).cast(pl.String).str.replace_all(r"\r\n?", "\n").str.strip_chars(BLANK)
+    value = pl.col(field.column).cast(pl.String).map_batches(_stripped, return_dtype=pl.String(), is_elementwise=True)
     return pl.when(value != "").then(value).otherwise(pl.lit(field.default, dtype=pl.String))
+
+
+def _with_line_feeds(texts: pl.Series) -> pl.Series:
+    """An LF for every line break."""
+    has_other = texts.str.contains("\r", literal=True)
+    return change_some(texts, has_other, lambda some: some.str.replace_all(r"\r\n?", "\n"))
+
+
+def _stripped(texts: pl.Series) -> pl.Series:
+    """Without `BLANK` characters at the ends. Those are up to the space in ASCII, or beyond ASCII."""
+    may_be_blank = (texts < "!") | (texts.str.tail(1) < "!") | (texts.str.len_bytes() != texts.str.len_chars())
+    return change_some(texts, may_be_blank, lambda some: some.str.strip_chars(BLANK))
+
+
+def _has_solid_ends(template: Template) -> bool:
+    """Whether no text of this template can begin or end with a blank."""
+    return all(isinstance(part, str) and part.strip(BLANK) == part for part in (template.parts[0], template.parts[-1]))
 
 
 def _reject(frame: FrameT, reason: pl.Expr) -> FrameT:

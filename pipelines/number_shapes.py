@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 
 import polars as pl
 
-from pipelines.frames import REASONS
+from pipelines.frames import REASONS, change_some
 from pipelines.number_prefixes import (
     NATIONAL_DIGITS,
     PREFIX_DIGITS,
@@ -109,8 +109,7 @@ def _plainer(texts: pl.Series, several: Several) -> pl.Series:
 
 
 def _replaced(texts: pl.Series, pattern: str, by: Callable[[pl.Series], pl.Series]) -> pl.Series:
-    rows = texts.str.contains(pattern).arg_true()
-    return texts.scatter(rows, by(texts.gather(rows))) if len(rows) else texts
+    return change_some(texts, texts.str.contains(pattern), by)
 
 
 def _each(texts: pl.Series, function: Callable[[str], str]) -> pl.Series:

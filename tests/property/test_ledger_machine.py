@@ -92,9 +92,10 @@ class Account(RuleBasedStateMachine):
         call = self.out.pop(data.draw(st.integers(0, len(self.out) - 1), label="which"))
         self.tick()
         if call.attempt_id in self.executed:
-            reply = good_reply(call, unsupported=self.unreached[call.attempt_id], balance_ugx=self.balance_ugx)
             # The balance of the moment at which it was executed, when nothing came between.
-            self.run.settle(call, reply if not self.out else good_reply(call))
+            balance_ugx = None if self.out else self.balance_ugx
+            reply = good_reply(call, unsupported=self.unreached[call.attempt_id], balance_ugx=balance_ugx)
+            self.run.settle(call, reply)
         else:
             self.run.settle(call, bad_reply(call, 400, "blocked word"))
 
