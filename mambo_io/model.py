@@ -148,3 +148,22 @@ class Balance:
     """A balance reading. The reply's name, contact and e-mail address are dropped on reading."""
 
     balance_ugx: int
+
+
+class StopReason(StrEnum):
+    """Why a run ended. The value stands in the ledger."""
+
+    NOTHING_LEFT = "nothing_left"
+    OUTSIDE_WINDOW = "outside_window"
+    BUDGET = "budget"
+    BALANCE = "balance"
+    CANARY = "canary"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+    SIGNAL = "signal"
+    NO_CONNECTION = "no_connection"
+    RATE_LIMITED = "rate_limited"
+    UNKNOWN_IN_A_ROW = "unknown_in_a_row"
+    REFUSED_IN_A_ROW = "refused_in_a_row"
+    ACCOUNT = "account"
+    API = "api"

@@ -64,7 +64,7 @@ def send_through_engine(
         from mambo_io.ledger import Ledger
         from pipelines.campaign import load_campaign
         from pipelines.flows import progress_listener, send_campaign
-        from pipelines.runs import open_store
+        from pipelines.opening import open_store
         from pipelines.summary import summarize
 
         with temporary_settings({PREFECT_API_URL: api_url} if api_url else {}), suppress(Stopped), _surviving_server():

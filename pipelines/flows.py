@@ -40,15 +40,8 @@ from pipelines import prepare as steps
 from pipelines.campaign import Campaign, load_campaign
 from pipelines.edition import Loaded, Prepared, Priced
 from pipelines.estimate import make_estimate
-from pipelines.runs import (
-    DEFAULT_EDITION,
-    begun_edition,
-    check_target,
-    open_ledger,
-    open_store,
-    send_command,
-    send_edition,
-)
+from pipelines.opening import DEFAULT_EDITION, open_ledger, open_store, send_command
+from pipelines.runs import begun_edition, check_target, send_edition
 from pipelines.schemas import RESULTS, check_frame
 from pipelines.sending import Progress
 from pipelines.summary import CampaignSummary, stop_text

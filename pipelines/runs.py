@@ -5,72 +5,36 @@ from __future__ import annotations
 import asyncio
 import gc
 import getpass
-import shlex
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
 from mambo_io import accounting
 from mambo_io.client import AsyncMamboClient
-from mambo_io.errors import InputError, SettingsError, StoreError
+from mambo_io.errors import InputError, SettingsError
 from mambo_io.ledger import CampaignRow, Ledger
 from mambo_io.log import recorded_run, run_log
-from mambo_io.model import Balance, CampaignState, ChunkState, Outcome
+from mambo_io.model import Balance, CampaignState, ChunkState, Outcome, StopReason
 from mambo_io.planning import write_plan, write_suppressions
 from mambo_io.sender import Limits, Sender
-from mambo_io.settings import MamboSettings, default_store
+from mambo_io.settings import MamboSettings
 from mambo_io.side_file import SideFile, kept_replies
-from mambo_io.store import NoLedgerYet, Store, StoreBusy
+from mambo_io.store import Store, StoreBusy
 from mambo_io.window import KAMPALA, Window
 from pipelines.campaign import Campaign, check_edition
 from pipelines.edition import Prepared, file_digest
+from pipelines.opening import open_store
 from pipelines.prepare import prepare, read_suppressions
-from pipelines.sending import Patience, Progress, RunEnd, SendLoop, StopReason
+from pipelines.sending import Patience, Progress, RunEnd, SendLoop
 from pipelines.settling import SettlingRules, ask_balance, credentials, settle_unknown
 from pipelines.summary import NOBODY_COUNTED, UNKNOWN_CALLS, CampaignSummary, summarize
 
 T = TypeVar("T")
-
-DEFAULT_EDITION = "1"
-
-
-def open_store(settings: MamboSettings, *, create: bool = False) -> Store:
-    """The ledger's store that the settings name; with `create` the default file's folder is made, too.
-
-    Raises `NoLedgerYet` when there is none and it is not to be made, `StoreError` for one that cannot be used.
-    """
-    url = settings.store.get_secret_value()
-    if url == default_store():
-        folder = Path(url).parent
-        if create:
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                fix = "Set MAMBO_STORE to a file that you may write."
-                raise StoreError(f"cannot be created ({error.strerror})", file=folder, fix=fix) from None
-        elif not folder.is_dir():  # this user has never sent anything
-            raise NoLedgerYet("there is no ledger yet", file=url, fix="`mambo send` creates it; or set MAMBO_STORE.")
-    return Store(url, create=create)
-
-
-def open_ledger(settings: MamboSettings) -> Ledger | None:
-    """The ledger for reading, or None when nothing was ever sent from this store."""
-    try:
-        return Ledger(open_store(settings))
-    except NoLedgerYet:
-        return None
-
-
-def send_command(file: Path, edition: str, *, direct: bool = False) -> str:
-    """What to type to send this edition of the campaign, or to go on with it."""
-    edition_option = ["--edition", edition] if edition != DEFAULT_EDITION else []
-    return shlex.join(["mambo", "send", str(file), *edition_option, *(["--direct"] if direct else [])])
 
 
 def check_target(campaign: Campaign, settings: MamboSettings) -> None:

@@ -18,14 +18,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import assert_never
 
 from mambo_io.call_ends import CallEnd, ClaimedCall
 from mambo_io.client import AsyncMamboClient
 from mambo_io.errors import Stopped
 from mambo_io.ledger import from_us
-from mambo_io.model import Action, Blame, CallResult, Receipt, Verdict
+from mambo_io.model import Action, Blame, CallResult, Receipt, StopReason, Verdict
 from mambo_io.sender import Exchange, Hold, Limits, Sender
 from mambo_io.store_errors import LedgerFailed
 
@@ -41,25 +40,6 @@ _LEDGER_PAUSE_S = 0.5  # between two tries to write a ledger that could not be w
 _LEDGER_PATIENCE_S = 30.0  # for how long; a disk that is full may be cleared, a lock be given back
 
 _STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-
-
-class StopReason(StrEnum):
-    """Why a run ended. The value stands in the ledger."""
-
-    NOTHING_LEFT = "nothing_left"
-    OUTSIDE_WINDOW = "outside_window"
-    BUDGET = "budget"
-    BALANCE = "balance"
-    CANARY = "canary"
-    PAUSED = "paused"
-    CANCELLED = "cancelled"
-    SIGNAL = "signal"
-    NO_CONNECTION = "no_connection"
-    RATE_LIMITED = "rate_limited"
-    UNKNOWN_IN_A_ROW = "unknown_in_a_row"
-    REFUSED_IN_A_ROW = "refused_in_a_row"
-    ACCOUNT = "account"
-    API = "api"
 
 
 @dataclass(frozen=True, slots=True)

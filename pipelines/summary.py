@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mambo_io.ledger import CampaignRow, Ledger, UnknownCall
-from mambo_io.model import CampaignState, ChunkState, Outcome
-from pipelines.sending import StopReason
+from mambo_io.model import CampaignState, ChunkState, Outcome, StopReason
 
 NOBODY_COUNTED = "nobody in it was counted"  # the detail of a canary that cannot tell anything
 UNKNOWN_CALLS = "unknown_calls"  # the stop reason of a campaign of which only unknown calls are left

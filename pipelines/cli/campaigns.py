@@ -15,8 +15,8 @@ from pipelines.campaign import Campaign, check_edition, load_campaign
 from pipelines.cli import screens
 from pipelines.edition import Prepared
 from pipelines.estimate import Estimate, make_estimate
+from pipelines.opening import DEFAULT_EDITION, open_ledger, send_command
 from pipelines.prepare import prepare
-from pipelines.runs import DEFAULT_EDITION, begun_edition, check_target, open_ledger, send_command, send_edition
 from pipelines.summary import CampaignSummary, summarize
 
 
@@ -138,6 +138,8 @@ def send(
     accept_canary
         Go on although the first receipt did not agree with the estimate; recorded.
     """
+    from pipelines.runs import begun_edition, check_target, send_edition
+
     campaign, settings = load_campaign(file), load_settings()
     check_target(campaign, settings)
     command = send_command(file, edition, direct=direct)

@@ -10,7 +10,7 @@ from mambo_io.errors import InputError
 from mambo_io.ledger import Ledger
 from mambo_io.settings import load_settings
 from pipelines.cli import screens
-from pipelines.runs import open_store, send_command
+from pipelines.opening import open_store, send_command
 
 
 def retry(name: str, /, *, refused: bool = False, by: str, edition: str | None = None) -> int:

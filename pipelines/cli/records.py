@@ -14,7 +14,8 @@ from mambo_io.log import log_file
 from mambo_io.settings import load_settings
 from mambo_io.side_file import kept_replies
 from pipelines.cli import screens
-from pipelines.runs import open_store, read_balance, send_command, unlock_credentials, who
+from pipelines.opening import open_store, send_command
+from pipelines.runs import read_balance, unlock_credentials, who
 from pipelines.summary import summarize
 
 store = App(name="store", help="Look at the ledger's store, or back it up.")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -19,8 +19,10 @@ from mambo_io.ledger import CampaignRow
 from mambo_io.model import Outcome
 from mambo_io.window import KAMPALA
 from pipelines.estimate import Estimate, Sample, reason_meaning
-from pipelines.sending import Progress as SendProgress
 from pipelines.summary import CampaignSummary, stop_text
+
+if TYPE_CHECKING:
+    from pipelines.sending import Progress as SendProgress  # what sends need not be loaded to show an estimate
 
 # Lines are not wrapped: a terminal does that by itself, and a pipe wants them whole.
 out = Console(highlight=False, emoji=False, soft_wrap=True)

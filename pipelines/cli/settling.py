@@ -14,7 +14,8 @@ from mambo_io.ledger import CampaignRow, Ledger
 from mambo_io.settings import MamboSettings, load_settings
 from mambo_io.settled import record_not_sent, record_person, record_sent, settle_state
 from pipelines.cli import screens
-from pipelines.runs import open_store, send_command, taken_over, who
+from pipelines.opening import open_store, send_command
+from pipelines.runs import taken_over, who
 from pipelines.settling import SettlingRules, settle_unknown, unknown_attempt
 from pipelines.summary import summarize
 

@@ -19,12 +19,12 @@ import pytest
 
 from mambo_io.call_ends import CallEnd, ClaimedCall
 from mambo_io.client import AsyncMamboClient
-from mambo_io.model import CallResult
+from mambo_io.model import CallResult, StopReason
 from mambo_io.side_file import SideFile
 from mambo_io.store import Store
 from mambo_io.verdicts import judge_reply
 from pipelines import sending
-from pipelines.sending import Patience, RunEnd, SendLoop, StopReason
+from pipelines.sending import Patience, RunEnd, SendLoop
 from support.failure_model import KEY, answer, answer_well, refusal
 from support.ledgers import NO_LIMITS, Run, good_reply, no_connection, plan
 from support.raw_server import Behaviour, Call, serving

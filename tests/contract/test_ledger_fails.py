@@ -34,8 +34,9 @@ from mambo_io.settings import data_folder
 from mambo_io.store import Store
 from mambo_io.tables import attempts, events
 from pipelines import sending
+from pipelines.opening import open_ledger
 from pipelines.prepare import prepare
-from pipelines.runs import begun_edition, open_ledger, send_edition
+from pipelines.runs import begun_edition, send_edition
 from pipelines.sending import Progress
 from pipelines.summary import CampaignSummary
 from support.checker import check

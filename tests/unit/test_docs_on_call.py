@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.sending import StopReason
+from mambo_io.model import StopReason
 from pipelines.summary import UNKNOWN_CALLS, stop_text
 
 PAGE = (Path(__file__).parents[2] / "docs" / "on-call.md").read_text(encoding="utf-8")

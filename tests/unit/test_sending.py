@@ -27,6 +27,7 @@ import pytest
 from mambo_io import sandbox, sender
 from mambo_io.client import boot_time_s
 from mambo_io.ledger import Ledger
+from mambo_io.model import StopReason
 from mambo_io.sandbox import SandboxHandle
 from mambo_io.sandbox.faults import (
     Altered,
@@ -42,9 +43,9 @@ from mambo_io.sandbox.faults import (
 from mambo_io.store import Store
 from mambo_io.window import KAMPALA, Window
 from pipelines import sending
+from pipelines.opening import open_ledger
 from pipelines.prepare import prepare
-from pipelines.runs import begun_edition, open_ledger, send_edition
-from pipelines.sending import StopReason
+from pipelines.runs import begun_edition, send_edition
 from pipelines.summary import UNKNOWN_CALLS, CampaignSummary
 from support.checker import check
 from support.lists import campaign_of

@@ -1,0 +1,46 @@
+"""Which ledger the settings name, and how a person names an edition. Loads quickly: no client, no engine."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from mambo_io.errors import StoreError
+from mambo_io.ledger import Ledger
+from mambo_io.settings import MamboSettings, default_store
+from mambo_io.store import NoLedgerYet, Store
+
+DEFAULT_EDITION = "1"
+
+
+def open_store(settings: MamboSettings, *, create: bool = False) -> Store:
+    """The ledger's store that the settings name; with `create` the default file's folder is made, too.
+
+    Raises `NoLedgerYet` when there is none and it is not to be made, `StoreError` for one that cannot be used.
+    """
+    url = settings.store.get_secret_value()
+    if url == default_store():
+        folder = Path(url).parent
+        if create:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                fix = "Set MAMBO_STORE to a file that you may write."
+                raise StoreError(f"cannot be created ({error.strerror})", file=folder, fix=fix) from None
+        elif not folder.is_dir():  # this user has never sent anything
+            raise NoLedgerYet("there is no ledger yet", file=url, fix="`mambo send` creates it; or set MAMBO_STORE.")
+    return Store(url, create=create)
+
+
+def open_ledger(settings: MamboSettings) -> Ledger | None:
+    """The ledger for reading, or None when nothing was ever sent from this store."""
+    try:
+        return Ledger(open_store(settings))
+    except NoLedgerYet:
+        return None
+
+
+def send_command(file: Path, edition: str, *, direct: bool = False) -> str:
+    """What to type to send this edition of the campaign, or to go on with it."""
+    edition_option = ["--edition", edition] if edition != DEFAULT_EDITION else []
+    return shlex.join(["mambo", "send", str(file), *edition_option, *(["--direct"] if direct else [])])
