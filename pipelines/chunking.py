@@ -167,7 +167,7 @@ def _start(call: pl.Expr, sizes: list[int], canary: int) -> pl.Expr:
     """How many people of the group are in calls before this one: in canaries, then in calls of these sizes in turn."""
     after = call - pl.col("canaries")
     starts = [0, *accumulate(sizes)]
-    in_cycle = (after % len(sizes)).replace_strict(dict(enumerate(starts[:-1])), return_dtype=pl.Int64)
+    in_cycle = pl.lit(pl.Series(starts[:-1])).gather(after % len(sizes))
     in_cycles = pl.col("canaries") * canary + after // len(sizes) * starts[-1] + in_cycle
     return pl.when(after < 0).then(call * canary).otherwise(in_cycles)
 
@@ -177,6 +177,6 @@ def _label(sizes: list[int]) -> pl.Expr:
     if len(sizes) == 1:
         return pl.lit(None, pl.Int64).alias("label")
     index = (pl.col("call") - pl.col("canaries")) % len(sizes)
-    size = index.replace_strict(dict(enumerate(sizes)), return_dtype=pl.Int64)
+    size = pl.lit(pl.Series(sizes)).gather(index)
     is_full = (pl.col("call") >= pl.col("canaries")) & (pl.col("recipients_count") == size)
     return pl.when(is_full).then(index).alias("label")

@@ -136,17 +136,10 @@ def _samples(people: pl.DataFrame, texts: Texts) -> Iterator[Sample]:
     ).row(0, named=True)
     if found["longest"] is None:
         return
-    found = {which: people.row(index, named=True) for which, index in found.items()}
-    written = dict(texts.of(pl.Series([person["row"] for person in found.values()]).unique()).iter_rows())
-    for which, person in found.items():
-        yield Sample(
-            which,
-            person["row"],
-            written[person["row"]],
-            person["encoding"],
-            person["segments"],
-            person["estimated_ugx"],
-        )
+    for which, place in found.items():
+        person = people.row(place, named=True)
+        text = texts.at(place)
+        yield Sample(which, person["row"], text, person["encoding"], person["segments"], person["estimated_ugx"])
 
 
 def _obstacles(prepared: Prepared, sendable: int, cost: int) -> Iterator[str]:

@@ -58,14 +58,19 @@ class Texts:
     def of(self, rows: pl.Series) -> pl.DataFrame:
         """row, message (String) of these rows, in the order of `source`."""
         if self.is_one:
-            text = self._rendered().collect()["message"].item()
-            return pl.DataFrame({"row": rows}).with_columns(message=pl.lit(text, pl.String))
+            return pl.DataFrame({"row": rows}).with_columns(message=pl.lit(self.at(0), pl.String))
         return (
             self._rendered()
             .filter(pl.col("row").is_in(rows.implode()))
             .select("row", "message")
             .collect(engine="streaming")
         )
+
+    def at(self, place: int) -> str:
+        """The text at this place of `source`."""
+        rendered = self._rendered()
+        message: str = (rendered if self.is_one else rendered.slice(place, 1)).collect()["message"].item()
+        return message
 
     def over(self, piece: pl.DataFrame) -> pl.DataFrame:
         """`piece`, rows of `source`, with the column message (String)."""
