@@ -137,7 +137,7 @@ def scan_plain(layout: Layout) -> pl.LazyFrame | None:
         row_index_name="row",
         row_index_offset=layout.header_row + 1,
     )
-    return cells.select(pl.col("row").cast(pl.Int64), *[null_if_empty(pl.col(name)) for name in names])
+    return cells.select(pl.col("row").cast(pl.Int64), *names)
 
 
 def split_lines(layout: Layout) -> pl.DataFrame | None:
