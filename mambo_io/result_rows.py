@@ -119,14 +119,36 @@ def _frame(rows: Sequence[Sequence[Any]], types: dict[str, Any]) -> pl.DataFrame
     )
 
 
-def _joined(rows: pl.DataFrame, calls: pl.DataFrame, exceptions: pl.DataFrame, campaign: Edition) -> pl.DataFrame:
-    reason, kind, state = pl.col("reason"), pl.col("kind"), pl.col("state")
-    is_accepted = state == ChunkState.ACCEPTED.value
-    shares_charge = is_accepted & (
-        kind.is_null() | (kind != ExceptionKind.UNSUPPORTED.value) | pl.col("unsupported_charged")
-    )
-    silent = [ChunkState.PLANNED.value, ChunkState.IN_FLIGHT.value, ChunkState.ACCEPTED.value]
+def outcome_of_row() -> pl.Expr:
+    """From the row's reason, the kind of its exception, and the state of its call, as the view says it."""
     outcomes = {state.value: outcome_of_chunk(state).value for state in ChunkState}
+    of_call = pl.col("state").replace_strict(outcomes, default=None, return_dtype=pl.String)
+    is_rejected = pl.col("reason").is_not_null()
+    return pl.when(is_rejected).then(pl.lit(Outcome.REJECTED.value)).otherwise(pl.coalesce("kind", of_call))
+
+
+def reason_of_row() -> pl.Expr:
+    """From the same, and the reason of its call."""
+    state = pl.col("state")
+    silent = [ChunkState.PLANNED.value, ChunkState.IN_FLIGHT.value, ChunkState.ACCEPTED.value]
+    return pl.coalesce(
+        "reason",
+        "kind",
+        pl.when(state == ChunkState.CANCELLED.value)
+        .then(pl.lit(ChunkState.CANCELLED.value))
+        .when(~state.is_in(silent))
+        .then(pl.col("reason_of_call")),
+    )
+
+
+def charge_is_shared() -> pl.Expr:
+    """Whether the row has a part in what its call was charged; null where it stands in none."""
+    kind = pl.col("kind")
+    is_unsupported = kind.is_not_null() & (kind == ExceptionKind.UNSUPPORTED.value)
+    return (pl.col("state") == ChunkState.ACCEPTED.value) & (~is_unsupported | pl.col("unsupported_charged"))
+
+
+def _joined(rows: pl.DataFrame, calls: pl.DataFrame, exceptions: pl.DataFrame, campaign: Edition) -> pl.DataFrame:
     frame = (
         rows.join(calls, on="chunk", how="left", maintain_order="left")
         .join(exceptions, on="row", how="left", maintain_order="left")
@@ -137,25 +159,15 @@ def _joined(rows: pl.DataFrame, calls: pl.DataFrame, exceptions: pl.DataFrame, c
             "phone_raw",
             pl.concat_str(pl.lit("+"), pl.col("msisdn").cast(pl.String)).alias("e164"),
             "network_guess",
-            pl.when(reason.is_not_null())
-            .then(pl.lit(Outcome.REJECTED.value))
-            .otherwise(pl.coalesce(kind, state.replace_strict(outcomes, default=None, return_dtype=pl.String)))
-            .alias("outcome"),
-            pl.coalesce(
-                reason,
-                kind,
-                pl.when(state == ChunkState.CANCELLED.value)
-                .then(pl.lit(ChunkState.CANCELLED.value))
-                .when(~state.is_in(silent))
-                .then(pl.col("reason_of_call")),
-            ).alias("reason"),
+            outcome_of_row().alias("outcome"),
+            reason_of_row().alias("reason"),
             pl.coalesce("message", "text").alias("message"),
             pl.coalesce("encoding", "encoding_of_text").alias("encoding"),
             "segments",
             "estimated_ugx",
-            pl.when(shares_charge)
+            pl.when(charge_is_shared())
             .then(pl.col("charged_each_ugx") + pl.col("remainder_ugx").fill_null(0))
-            .when(is_accepted & pl.col("is_charged"))
+            .when((pl.col("state") == ChunkState.ACCEPTED.value) & pl.col("is_charged"))
             .then(0)
             .alias("charged_ugx"),
             "chunk",

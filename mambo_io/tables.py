@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, assert_never
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -286,6 +287,16 @@ def outcome_of_chunk(state: ChunkState) -> Outcome:
 def was_called(state: ColumnElement[Any]) -> ColumnElement[bool]:
     """Whether a chunk in this state has an attempt that says something of its recipients."""
     return state.in_([literal_column(f"'{each}'") for each in ("in_flight", "accepted", "refused", "unknown")])
+
+
+def kept_value(name: str, dialect: str) -> ColumnElement[str | None]:
+    """The value of one kept column of a recipient; null where it was empty, or is not kept."""
+    if dialect == "postgresql":
+        value: ColumnElement[str | None] = cast(recipients.c.kept, JSON)[name].as_string()
+        return value
+    # Not by a JSON path, in which a column's name with a quotation mark cannot be written.
+    cells = func.json_each(recipients.c.kept).table_valued("key", "value")
+    return select(cells.c.value).where(cells.c.key == name).scalar_subquery()
 
 
 def _results_view() -> Select[Any]:

@@ -29,11 +29,23 @@ unexplained_ugx         the rest; zero where the receipt's own figures add up
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import polars as pl
+
+from mambo_io import books as ledger_books
+from mambo_io.books import TIME
+from mambo_io.errors import InputError
+from mambo_io.ledger import Ledger, to_us
+from mambo_io.masking import mask_text
+from mambo_io.model import Outcome, Verdict
+from mambo_io.settings import load_settings
+from mambo_io.store import Store
+from mambo_io.window import KAMPALA
+from pipelines import statement as account_statement
+from pipelines.causes import CAUSES, explain
 
 OUTCOMES = (
     "accepted",
@@ -46,27 +58,8 @@ OUTCOMES = (
     "planned",
     "cancelled",
 )
-CAUSES = (
-    "of_unsupported_ugx",
-    "of_segments_ugx",
-    "of_price_ugx",
-    "of_partial_ugx",
-    "of_unknown_ugx",
-    "of_not_sent_ugx",
-    "unexplained_ugx",
-)
-MEASURES = (
-    "recipients",
-    *OUTCOMES,
-    "segments_expected",
-    "segments_counted",
-    "estimated_ugx",
-    "charged_ugx",
-    "difference_ugx",
-    *CAUSES,
-)
-
-_TIME = pl.Datetime("us", "Africa/Kampala")
+_SUMS = ("segments_expected", "segments_counted", "estimated_ugx", "charged_ugx", "difference_ugx", *CAUSES)
+MEASURES = ("recipients", *OUTCOMES, *_SUMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +70,26 @@ class Books:
     stand in no call (rejected, planned, cancelled) belong to the day of the campaign's first call, or else of its plan.
     So periods that follow each other add up to the whole.
 
-    `campaigns`: a campaign edition a row: campaign, edition, account, category, sender_id, state, stop_reason, source
-    (String), rows, sendable, segments, estimated_ugx (Int64; of the whole edition), planned_at, first_call_at,
-    ended_at (Datetime, Kampala).
+    `campaigns`: a campaign edition a row, the newest plan first: campaign, edition, account, category, sender_id,
+    state, stop_reason, source (String), rows, sendable, segments, estimated_ugx (Int64; of the whole edition),
+    planned_at, first_call_at, ended_at (Datetime, Kampala).
 
     `calls`: an API call a row, made or still planned; a call that was made again stands there once for each attempt:
     campaign, edition, account, category, call (String, `clinic-day/1/c0007`), attempt (Int64; null: not made), sent_at,
     ended_at (Datetime), day (Date, of sent_at), verdict (String: accepted, refused, not_sent, unknown; null: not made,
-    or in flight), state (String: planned, in_flight, accepted, refused, unknown, split, skipped, cancelled; null for an
-    attempt that a later one followed), reason, messages (String, what the API said), http_status, submitted
-    (recipients), recipients_count, message_count, sms_sent, unsupported_count (Int64, by the receipt), segments (Int64,
-    ours, of one message), expected_ugx (Int64), cost_ugx (Int64, as charged; null: unknown, or none), cost_raw
-    (String: a cost that is not whole), balance_after_ugx (Int64), consistent (Boolean), alarms (String), then the
-    measures of the people who stand in it now (none in an attempt that a later one followed).
+    or in flight), state (String: planned, in_flight, accepted, refused, unknown, cancelled; null for an attempt that
+    says nothing of its people any more: another one followed, or they are planned again), reason, messages (String,
+    what the API said), http_status, submitted (recipients), recipients_count, message_count, sms_sent,
+    unsupported_count (Int64, by the receipt), segments (Int64, ours, of one message), expected_ugx (Int64), cost_ugx
+    (Int64, as charged; null: unknown, or none), cost_raw (String: a cost that is not whole), balance_after_ugx (Int64),
+    consistent (Boolean), alarms (String), then `MEASURES` of the people who stand in it now.
 
     `tally`: recipients counted by campaign, edition (String), day (Date; null: in no call), network_guess, outcome,
-    reason (String), delivery (String; null until delivery reports are imported), kept (String; the column `kept`):
-    the measures, without those that count one outcome.
+    reason (String), delivery (String; null until delivery reports are imported), kept (String; the column `kept`),
+    is_priced (Boolean: charge and segments of its call are known, and it has a part in them): recipients and the other
+    measures.
 
-    `account_calls`: every call that may have cost something of the accounts, of all campaigns, from the first one to
+    `account_calls`: every call of the accounts that cost something or may have, of all campaigns, from the first one to
     the end of the period: account, call (String), sent_at, ended_at (Datetime; null: in flight), expected_ugx,
     charged_ugx (null: unknown), balance_after_ugx (Int64).
 
@@ -124,22 +118,76 @@ def books(
 ) -> Books:
     """Read what a ledger holds of campaigns in a period.
 
-    `names` are campaigns, each with all of its editions (`clinic-day`) or one of them (`clinic-day/1`); None: all.
-    `start` and `end` are the first day and the last (Kampala; None: open). `kept` is a kept column to tally by, as
-    `donor`. `store` is a ledger file or a PostgreSQL URL (None: MAMBO_STORE, or the default file).
+    `names` are campaigns, each with all of its editions (`clinic-day`) or one of them (`clinic-day/1`); None: all, and
+    every account. `start` and `end` are the first day and the last (Kampala; None: open). `kept` is a kept column to
+    tally by, as `donor`. `store` is a ledger file or a PostgreSQL URL (None: MAMBO_STORE, or the default file).
 
     Raises `InputError` for a campaign, an edition or a kept column that is not there, `StoreError` for a store that
     cannot be read.
     """
-    raise NotImplementedError
+    with Store(load_settings(store=store).store.get_secret_value()) as opened:
+        return read_books(opened, names, start=start, end=end, kept=kept)
+
+
+def read_books(
+    store: Store,
+    names: Sequence[str] | None = None,
+    *,
+    start: date | None = None,
+    end: date | None = None,
+    kept: str | None = None,
+) -> Books:
+    """`books` of a store that is open."""
+    start_us = None if start is None else to_us(datetime.combine(start, time(), KAMPALA))
+    end_us = None if end is None else to_us(datetime.combine(end + timedelta(days=1), time(), KAMPALA))
+    for name in names or ():
+        Ledger(store).get(*name.split("/", 1))
+    calls, tallies = [_no_calls()], [_no_tally()]
+    with store.reader() as connection:
+        campaigns = _named(ledger_books.editions(connection), names)
+        _check_kept(campaigns, kept)
+        accounts = None if names is None else campaigns["account"].unique().to_list()
+        called = ledger_books.called_between(connection, start_us, end_us)
+        home = pl.coalesce("first_call_at", "planned_at").dt.date()
+        campaigns = campaigns.filter(pl.col("id").is_in(list(called)) | _within(home, start, end))
+        for campaign in campaigns.iter_rows(named=True):
+            of_campaign = [pl.lit(campaign[name], pl.String).alias(name) for name in ("campaign", "edition")]
+            its_calls = ledger_books.calls(connection, campaign)
+            its_kept = kept if kept in campaign["kept_columns"] else None
+            groups = ledger_books.groups(connection, campaign, its_calls, kept=its_kept)
+            its_home = (campaign["first_call_at"] or campaign["planned_at"]).date()
+            in_period = _within(pl.col("day").fill_null(its_home), start, end)
+            explained = explain(groups, its_calls).join(its_calls.select("attempt", "day"), on="attempt", how="left")
+            explained = explained.filter(in_period)
+            tallies.append(_tally(explained).with_columns(*of_campaign).select(tallies[0].columns))
+            of_campaign += [pl.lit(campaign[name], pl.String).alias(name) for name in ("account", "category")]
+            measured = _with_measures(its_calls.filter(in_period), explained)
+            calls.append(measured.with_columns(*of_campaign).select(calls[0].columns))
+        return Books(
+            campaigns.drop("id", "kept_columns"),
+            pl.concat(calls),
+            pl.concat(tallies),
+            ledger_books.account_calls(connection, accounts, end_us),
+            ledger_books.entries(connection, accounts, end_us),
+            kept=kept,
+            start=start,
+            end=end,
+        )
 
 
 def cut(books: Books, *by: str) -> pl.DataFrame:
-    """The measures by any columns of `books.tally`, or account, category, sender_id of `books.campaigns`, sorted.
+    """The measures by any columns of `books.tally`, and account, category, sender_id of `books.campaigns`; sorted.
 
     Without a column: one row of totals. Out: the columns `by`, then `MEASURES`.
     """
-    return _empty(dict.fromkeys(by, pl.String), MEASURES)
+    of_campaign = [column for column in by if column not in books.tally.columns]
+    people = books.tally
+    if of_campaign:
+        edition = ["campaign", "edition"]
+        people = people.join(books.campaigns.select(*edition, *of_campaign), on=edition, how="left")
+    if not by:
+        return people.select(_measures())
+    return people.group_by(*by).agg(_measures()).sort(*by, nulls_last=True)
 
 
 def by_campaign(books: Books) -> pl.DataFrame:
@@ -148,39 +196,27 @@ def by_campaign(books: Books) -> pl.DataFrame:
     Out: campaign, edition, account, category, sender_id, state (String), planned_at, first_call_at, ended_at
     (Datetime, Kampala), then `MEASURES`.
     """
-    return _empty(
-        dict.fromkeys(("campaign", "edition", "account", "category", "sender_id", "state"), pl.String)
-        | dict.fromkeys(("planned_at", "first_call_at", "ended_at"), _TIME),
-        MEASURES,
-    )
+    edition = ["campaign", "edition"]
+    columns = [*edition, "account", "category", "sender_id", "state", "planned_at", "first_call_at", "ended_at"]
+    sums = cut(books, *edition)
+    measured = books.campaigns.select(columns).join(sums, on=edition, how="left", maintain_order="left")
+    return measured.with_columns(pl.col(MEASURES).fill_null(0))
 
 
 def by_call(books: Books) -> pl.DataFrame:
-    """The columns of `books.calls` in the order of sending, planned calls last.
+    """The columns of `books.calls` in the order of sending, calls that were not made last.
 
     The rows of a campaign that stand in no call are counted in one more row, whose `call` is null.
     """
-    strings = ("campaign", "edition", "account", "category", "call", "verdict", "state", "reason", "messages")
-    numbers = (
-        "http_status",
-        "submitted",
-        "recipients_count",
-        "message_count",
-        "sms_sent",
-        "unsupported_count",
-        "segments",
-        "expected_ugx",
-        "cost_ugx",
-        "balance_after_ugx",
+    rejected = books.tally.filter(pl.col("outcome") == Outcome.REJECTED.value)
+    of_campaign = ["campaign", "edition"]
+    in_no_call = (
+        rejected.group_by(of_campaign)
+        .agg(_measures())
+        .join(books.campaigns.select(*of_campaign, "account", "category"), on=of_campaign, how="left")
     )
-    return _empty(
-        dict.fromkeys(strings[:5], pl.String)
-        | {"attempt": pl.Int64, "sent_at": _TIME, "ended_at": _TIME, "day": pl.Date}
-        | dict.fromkeys(strings[5:], pl.String)
-        | dict.fromkeys(numbers[:-1], pl.Int64)
-        | {"cost_raw": pl.String, "balance_after_ugx": pl.Int64, "consistent": pl.Boolean, "alarms": pl.String},
-        MEASURES,
-    )
+    calls = pl.concat([books.calls, in_no_call], how="diagonal")
+    return calls.sort("sent_at", "attempt", *of_campaign, "call", nulls_last=True)
 
 
 def by_network(books: Books) -> pl.DataFrame:
@@ -189,17 +225,18 @@ def by_network(books: Books) -> pl.DataFrame:
     A call's charge is divided equally over its recipients, because the API names only the call's. So a call to several
     networks shows one price for all of them.
     """
-    return _empty({"network_guess": pl.String}, MEASURES)
+    return cut(books, "network_guess")
 
 
 def by_day(books: Books) -> pl.DataFrame:
     """By day (Date, Kampala, of the call; null: in no call), in order, null last. Then `MEASURES`."""
-    return _empty({"day": pl.Date}, MEASURES)
+    return cut(books, "day")
 
 
 def by_reason(books: Books) -> pl.DataFrame:
     """By outcome and reason (String; null for accepted, planned, in flight), the most first. Then `MEASURES`."""
-    return _empty({"outcome": pl.String, "reason": pl.String}, MEASURES)
+    found = cut(books, "outcome", "reason")
+    return found.sort("recipients", descending=True, maintain_order=True)
 
 
 def by_kept(books: Books) -> pl.DataFrame:
@@ -208,92 +245,158 @@ def by_kept(books: Books) -> pl.DataFrame:
     Null where the cell was empty, or the campaign keeps no such column. Raises `ValueError` when the books were read
     without one.
     """
-    return _empty({"kept": pl.String}, MEASURES)
+    if books.kept is None:
+        raise ValueError("these books were read without a kept column: books(…, kept=…)")
+    return cut(books, "kept")
 
 
 def prices(books: Books, *by: str) -> pl.DataFrame:
-    """What a segment cost, by category and network_guess, and by the columns `by` (as `day`), sorted.
+    """What a segment cost, by category, network_guess, and the columns `by` (as `day`); sorted.
 
     Out: category, network_guess (String), `by`, segments (Int64, counted by the API), charged_ugx (Int64),
-    ugx_per_segment (Float64), tariff_ugx_per_segment (Float64, of the same recipients), drift (Float64: the first
-    over the second, less 1). Only recipients whose charge and segments are known and who were not unsupported.
+    ugx_per_segment, tariff_ugx_per_segment (Float64), drift (Float64: the one over the other, less 1; null for a
+    tariff of 0). Only recipients that share a known charge of a call whose segments are known. See `by_network` on
+    calls to several networks.
     """
-    return _empty(
-        {"category": pl.String, "network_guess": pl.String}
-        | dict.fromkeys(by, pl.String)
-        | {"segments": pl.Int64, "charged_ugx": pl.Int64, "ugx_per_segment": pl.Float64}
-        | {"tariff_ugx_per_segment": pl.Float64, "drift": pl.Float64}
+    priced = replace(books, tally=books.tally.filter("is_priced"))
+    charged, segments = pl.col("charged_ugx"), pl.col("segments_counted")
+    tariff = pl.col("estimated_ugx") / pl.col("segments_expected")
+    return (
+        cut(priced, "category", "network_guess", *by)
+        .filter(segments > 0)
+        .select(
+            "category",
+            "network_guess",
+            *by,
+            segments.alias("segments"),
+            "charged_ugx",
+            (charged / segments).alias("ugx_per_segment"),
+            tariff.alias("tariff_ugx_per_segment"),
+            pl.when(tariff > 0).then(charged / segments / tariff - 1).alias("drift"),
+        )
     )
 
 
 def receipts(books: Books) -> pl.DataFrame:
-    """Whether each accepted call's receipt adds up, in the order of sending.
+    """Whether the receipt of each accepted call adds up, in the order of sending.
 
     Out: campaign, edition, call (String), sent_at (Datetime), submitted, recipients_count, message_count, sms_sent,
     cost_ugx, unsupported_count, expected_ugx (Int64), sent_is_product (Boolean: sms_sent = recipients_count x
-    message_count), cost_is_product (Boolean: the cost is sms_sent x one whole price, or just the tariff's price of its
-    recipients), ugx_per_segment (Float64: cost by sms_sent), tariff_ugx_per_segment (Float64), price_is_tariff,
-    count_is_ours (Boolean: recipients_count is submitted, or that less the unsupported), segments_are_ours (Boolean),
-    alarms (String). A Boolean is null where the receipt does not hold what it takes.
+    message_count), cost_is_product (Boolean: the cost is sms_sent times a whole price, or just the tariff's),
+    ugx_per_segment (Float64: cost over sms_sent), tariff_ugx_per_segment (Float64), price_is_tariff (Boolean: nothing
+    of the difference is of the price), count_is_ours (Boolean: recipients_count is submitted, or that less the
+    unsupported), segments_are_ours (Boolean), alarms (String). A Boolean is null where the receipt does not hold what
+    it takes.
     """
-    return _empty(
-        {"campaign": pl.String, "edition": pl.String, "call": pl.String, "sent_at": _TIME}
-        | dict.fromkeys(("submitted", "recipients_count", "message_count", "sms_sent"), pl.Int64)
-        | dict.fromkeys(("cost_ugx", "unsupported_count", "expected_ugx"), pl.Int64)
-        | {
-            "sent_is_product": pl.Boolean,
-            "cost_is_product": pl.Boolean,
-            "ugx_per_segment": pl.Float64,
-            "tariff_ugx_per_segment": pl.Float64,
-            "price_is_tariff": pl.Boolean,
-            "count_is_ours": pl.Boolean,
-            "segments_are_ours": pl.Boolean,
-            "alarms": pl.String,
-        }
+    counted, parts, sent, cost = (
+        pl.col(name) for name in ("recipients_count", "message_count", "sms_sent", "cost_ugx")
+    )
+    tariff = pl.col("estimated_ugx") / pl.col("segments_expected")
+    price_moved = pl.col("of_price_ugx") != 0
+    at_tariff = pl.col("difference_ugx") == pl.sum_horizontal("of_unsupported_ugx", "of_segments_ugx")
+    whole = pl.when(sent == 0).then(cost == 0).otherwise(cost % sent == 0)
+    return (
+        books.calls.filter(pl.col("verdict") == Verdict.ACCEPTED.value)
+        .sort("sent_at", "attempt")
+        .select(
+            *("campaign", "edition", "call", "sent_at", "submitted", "recipients_count", "message_count", "sms_sent"),
+            *("cost_ugx", "unsupported_count", "expected_ugx"),
+            (sent == counted * parts).alias("sent_is_product"),
+            pl.when(sent.is_not_null() & cost.is_not_null()).then(whole | at_tariff).alias("cost_is_product"),
+            pl.when(sent > 0).then(cost / sent).alias("ugx_per_segment"),
+            tariff.alias("tariff_ugx_per_segment"),
+            pl.when(sent.is_not_null() & cost.is_not_null()).then(~price_moved).alias("price_is_tariff"),
+            ((counted == pl.col("submitted")) | (counted == pl.col("submitted") - pl.col("unsupported"))).alias(
+                "count_is_ours"
+            ),
+            (parts == pl.col("segments")).alias("segments_are_ours"),
+            "alarms",
+        )
     )
 
 
 def balance_chain(books: Books) -> pl.DataFrame:
-    """Each balance that the API named against what went before, in order, by account.
+    """Each balance that the API named against what went before; see `pipelines.statement.chain` for its columns.
 
-    Replies of calls that overlap come in any order, so they are judged together, in an order that respects their
-    intents and replies and leaves the fewest gaps. A step is a run of such calls without a gap between them (mostly all of
-    them), or a balance reading. Calls of different days stand in different steps.
-
-    Out: account (String), group (Int64: calls and readings that overlap), kind (String: calls, reading, top_up),
-    began_at, ended_at (Datetime), day (Date), calls (Int64), first_call, last_call (String), balance_before_ugx
-    (Int64; null: none is known), charged_ugx (Int64: by its calls, and by calls before it whose reply named no
-    balance), top_ups_ugx (Int64: entered by hand, placed where they fit best), expected_ugx (Int64: before - charged +
-    top-ups), balance_ugx (Int64: as the API named it; null for top-ups and charges that no balance has shown yet),
-    gap_ugx (Int64: balance - before + charged, what the top-ups have to explain), open_ugx (Int64, 0 or less: the part
-    of the gap that calls of unknown fate or cost may have taken), unexplained_ugx (Int64: balance - expected - open),
-    explanation (String: nothing to explain is null; top_up, open_calls, unexplained).
+    Of the accounts of `books`, over all of their campaigns, as far as the period goes.
     """
-    return _empty(
-        {"account": pl.String, "group": pl.Int64, "kind": pl.String, "began_at": _TIME, "ended_at": _TIME}
-        | {"day": pl.Date, "calls": pl.Int64, "first_call": pl.String, "last_call": pl.String}
-        | dict.fromkeys(("balance_before_ugx", "charged_ugx", "top_ups_ugx", "expected_ugx"), pl.Int64)
-        | dict.fromkeys(("balance_ugx", "gap_ugx", "open_ugx", "unexplained_ugx"), pl.Int64)
-        | {"explanation": pl.String}
-    )
+    steps = account_statement.chain(books.account_calls, books.entries)
+    return steps.filter(_within(pl.col("day"), books.start, books.end))
 
 
 def statement(books: Books) -> pl.DataFrame:
-    """The account month by month: opening + top-ups - charges + unexplained = closing.
+    """The accounts month by month; see `pipelines.statement.months` for its columns.
 
-    Out: account, month (String, `2026-11`), opening_ugx, top_ups_ugx, charges_ugx, unexplained_ugx, closing_ugx,
-    open_ugx (Int64, 0 or less: the part of `unexplained_ugx` that calls of unknown fate or cost may have taken),
-    calls (Int64, whose charge is known), open_calls (Int64, whose charge is not).
-
-    A charge stands in the month of its call, a top-up in that of its date, what is unexplained in that of the balance
-    that shows it. Opening, closing and unexplained are null while no balance is known.
+    The months that the period of `books` touches, as far as its end.
     """
-    return _empty(
-        {"account": pl.String, "month": pl.String}
-        | dict.fromkeys(("opening_ugx", "top_ups_ugx", "charges_ugx", "unexplained_ugx"), pl.Int64)
-        | dict.fromkeys(("closing_ugx", "open_ugx", "calls", "open_calls"), pl.Int64)
+    first, last = (None if day is None else f"{day:%Y-%m}" for day in (books.start, books.end))
+    found = account_statement.months(books.account_calls, books.entries)
+    return found.filter(_within(pl.col("month"), first, last))
+
+
+def _within(column: pl.Expr, first: Any, last: Any) -> pl.Expr:
+    """From `first` to `last`, both included; None: open."""
+    condition = pl.lit(value=True)
+    if first is not None:
+        condition &= column >= pl.lit(first)
+    if last is not None:
+        condition &= column <= pl.lit(last)
+    return condition
+
+
+def _named(campaigns: pl.DataFrame, names: Sequence[str] | None) -> pl.DataFrame:
+    if names is None:
+        return campaigns
+    label = pl.format("{}/{}", "campaign", "edition")
+    return campaigns.filter(pl.col("campaign").is_in(list(names)) | label.is_in(list(names)))
+
+
+def _check_kept(campaigns: pl.DataFrame, kept: str | None) -> None:
+    known = campaigns["kept_columns"].explode().drop_nulls().unique().sort().to_list()
+    if kept is not None and kept not in known:
+        fix = f"They keep: {mask_text(', '.join(known))}." if known else "They keep none: [recipients] keep names them."
+        raise InputError("is a column that none of these campaigns keeps", value=kept, fix=fix)
+
+
+def _measures() -> list[pl.Expr]:
+    """Sums of a tally's rows."""
+    people = pl.col("recipients")
+    outcomes = [people.filter(pl.col("outcome") == outcome).sum().alias(outcome) for outcome in OUTCOMES]
+    return [people.sum(), *outcomes, *(pl.col(name).sum() for name in _SUMS)]
+
+
+def _no_calls() -> pl.DataFrame:
+    texts: Any = pl.String
+    counts: Any = pl.Int64
+    return pl.DataFrame(
+        schema=dict.fromkeys(("campaign", "edition", "account", "category", "call"), texts)
+        | {"attempt": counts, "sent_at": TIME, "ended_at": TIME, "day": pl.Date}
+        | dict.fromkeys(("verdict", "state", "reason", "messages"), texts)
+        | dict.fromkeys(("http_status", "submitted", "recipients_count", "message_count", "sms_sent"), counts)
+        | dict.fromkeys(("unsupported_count", "segments", "expected_ugx", "cost_ugx"), counts)
+        | {"cost_raw": texts, "balance_after_ugx": counts, "consistent": pl.Boolean, "alarms": texts}
+        | dict.fromkeys(MEASURES, counts)
     )
 
 
-def _empty(keys: dict[str, Any], measures: Sequence[str] = ()) -> pl.DataFrame:
-    return pl.DataFrame(schema=keys | dict.fromkeys(measures, pl.Int64))
+def _no_tally() -> pl.DataFrame:
+    return pl.DataFrame(
+        schema={"campaign": pl.String, "edition": pl.String, "day": pl.Date}
+        | dict.fromkeys(("network_guess", "outcome", "reason", "delivery", "kept"), pl.String)
+        | {"is_priced": pl.Boolean, "recipients": pl.Int64}
+        | dict.fromkeys(_SUMS, pl.Int64)
+    )
+
+
+def _tally(explained: pl.DataFrame) -> pl.DataFrame:
+    keys = ("day", "network_guess", "outcome", "reason", "kept", "is_priced")
+    counted = explained.group_by(*keys).agg(pl.col("recipients", *_SUMS).sum())
+    return counted.with_columns(pl.lit(None, pl.String).alias("delivery"))
+
+
+def _with_measures(calls: pl.DataFrame, explained: pl.DataFrame) -> pl.DataFrame:
+    """`MEASURES` of the people who stand in each call now; a call that others followed has none."""
+    of_call = explained.filter(pl.col("chunk").is_not_null()).group_by("chunk", "attempt").agg(_measures())
+    keys = ["chunk", "attempt"]
+    measured = calls.join(of_call, on=keys, how="left", nulls_equal=True, maintain_order="left")
+    return measured.with_columns(pl.col(MEASURES).fill_null(0))

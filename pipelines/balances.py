@@ -1,0 +1,231 @@
+"""An account's balances in their order, and what explains the steps between them.
+
+The API names the balance in each reply, and on asking. Between two balances the account's known charges and the top-ups
+entered by hand must explain the difference; what they do not is a gap. Replies of calls that overlap come in any order.
+So balances are put into an order that respects intents and replies (no call stands before one that had been answered
+when it began) and leaves no gap where that can be: without a top-up between them that is the falling order by which
+`pipelines.settlement` judges, too. Where the money does not go on, the highest balance below goes first, because money
+is mostly taken; and only when there is none, one above, the call that was answered first.
+
+Known amounts without a balance of their own (a top-up of some moment of its day, a call that was settled, or whose
+reply named no balance) are placed between those two balances that they explain: into a gap of just their size, or one
+that several of them fill together, or else the one that fits best. What no balance shows yet stands behind the last.
+Then a gap may still be the charge of a call of unknown fate or cost; that is said, not concluded, which is the
+settlement's task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+import polars as pl
+
+from mambo_io.doubts import LONGEST_CALL_S
+
+_US = 1_000_000
+_LATEST_S = LONGEST_CALL_S + 120  # so long after it was given up may an unknown call take its charge
+
+
+@dataclass(slots=True)
+class NamedBalance:
+    """A balance that was named: by the reply of a call, or by a reading (then `call` is None and nothing charged)."""
+
+    begin_us: int
+    end_us: int
+    day: date
+    call: str | None
+    charged_ugx: int
+    balance_ugx: int
+
+    @property
+    def before_ugx(self) -> int:
+        return self.balance_ugx + self.charged_ugx
+
+
+@dataclass(slots=True)
+class LooseAmount:
+    """A known amount that moved the balance (negative: taken) at some moment between these two."""
+
+    begin_us: int
+    end_us: int
+    day: date
+    call: str | None  # None: a top-up
+    amount_ugx: int
+
+
+@dataclass(slots=True)
+class _Open:
+    """A call that may have taken up to so much."""
+
+    begin_us: int
+    end_us: int
+    left_ugx: int
+
+
+@dataclass(slots=True)
+class Link:
+    """A named balance and what stands between it and the one before. `gap_ugx` is None before the first."""
+
+    named: NamedBalance
+    begin_us: int | None  # the money in the gap moved between these
+    end_us: int
+    gap_ugx: int | None
+    loose: list[LooseAmount] = field(default_factory=list)
+    open_ugx: int = 0
+
+    @property
+    def rest_ugx(self) -> int:
+        """What of the gap is not explained yet."""
+        return (self.gap_ugx or 0) - sum(each.amount_ugx for each in self.loose) - self.open_ugx
+
+    def may_hold(self, begin_us: int, end_us: int) -> bool:
+        return begin_us <= self.end_us and (self.begin_us is None or end_us >= self.begin_us)
+
+
+@dataclass(slots=True)
+class AccountHistory:
+    links: list[Link]
+    pending: list[LooseAmount]  # that no balance shows yet
+    opening_ugx: int | None  # before everything that is known
+
+
+def histories(account_calls: pl.DataFrame, entries: pl.DataFrame) -> Iterator[tuple[str, AccountHistory]]:
+    for name in pl.concat([account_calls["account"], entries["account"]]).unique().sort():
+        yield name, _history(account_calls.filter(account=name), entries.filter(account=name))
+
+
+def _history(account_calls: pl.DataFrame, entries: pl.DataFrame) -> AccountHistory:
+    named: list[NamedBalance] = []
+    loose: list[LooseAmount] = []
+    opened: list[_Open] = []
+    calls = account_calls.with_columns(pl.col("sent_at").dt.date().alias("day"), *_in_us("sent_at", "ended_at"))
+    columns = ("call", "day", "sent_at", "ended_at", "expected_ugx", "charged_ugx", "balance_after_ugx")
+    for call, day, sent_us, ended_us, expected_ugx, charged_ugx, balance_ugx in calls.select(columns).iter_rows():
+        latest_us = sent_us + _LATEST_S * _US
+        if balance_ugx is not None:
+            named.append(NamedBalance(sent_us, ended_us, day, call, charged_ugx or 0, balance_ugx))
+        elif charged_ugx is not None:
+            loose.append(LooseAmount(sent_us, latest_us, day, call, -charged_ugx))
+        if charged_ugx is None:
+            opened.append(_Open(sent_us, latest_us, expected_ugx))
+    facts = entries.with_columns(pl.col("began_at").dt.date().alias("day"), *_in_us("began_at", "at"))
+    for kind, day, began_us, at_us, amount_ugx in facts.select(
+        "kind", "day", "began_at", "at", "amount_ugx"
+    ).iter_rows():
+        if kind == "reading":
+            named.append(NamedBalance(began_us, at_us, day, None, 0, amount_ugx))
+        else:
+            loose.append(LooseAmount(began_us, at_us, day, None, amount_ugx))
+    links = _linked(named)
+    pending = _place(links, loose)
+    _lay_to_open_calls(links, opened)
+    opening_ugx = None
+    if links:
+        opening_ugx = links[0].named.before_ugx - sum(each.amount_ugx for each in links[0].loose)
+    return AccountHistory(links, pending, opening_ugx)
+
+
+def _in_us(*columns: str) -> list[pl.Expr]:
+    return [pl.col(column).dt.epoch("us") for column in columns]
+
+
+# --- the order of the balances ---------------------------------------------------------------------------------------
+
+
+def _linked(named: Sequence[NamedBalance]) -> list[Link]:
+    links: list[Link] = []
+    last: NamedBalance | None = None
+    for each in _ordered(named):
+        gap_ugx = None if last is None else each.before_ugx - last.balance_ugx
+        links.append(Link(each, None if last is None else last.begin_us, each.end_us, gap_ugx))
+        last = each
+    return links
+
+
+def _ordered(named: Sequence[NamedBalance]) -> Iterator[NamedBalance]:
+    """See the module's text. Only what overlaps is compared, so that the time of this grows with the calls alone."""
+    later = sorted(named, key=lambda each: (each.begin_us, each.end_us), reverse=True)
+    waiting: list[NamedBalance] = []
+    balance_ugx: int | None = None
+    while later or waiting:
+        if not waiting:
+            waiting.append(later.pop())
+        first_end_us = min(each.end_us for each in waiting)
+        while later and later[-1].begin_us <= first_end_us:
+            waiting.append(later.pop())
+            first_end_us = min(first_end_us, waiting[-1].end_us)
+        chosen = _next([each for each in waiting if each.begin_us <= first_end_us], balance_ugx)
+        waiting = [each for each in waiting if each is not chosen]
+        balance_ugx = chosen.balance_ugx
+        yield chosen
+
+
+def _next(able: Sequence[NamedBalance], balance_ugx: int | None) -> NamedBalance:
+    """Which of the balances that may come next does."""
+    if len(able) == 1:
+        return able[0]
+    going_on = [each for each in able if each.before_ugx == balance_ugx]
+    if going_on:  # what cost nothing first: the money does not come back to it
+        return min(going_on, key=lambda each: (each.charged_ugx != 0, each.end_us))
+    # Not one that goes on from another that waits, too.
+    behind = {each.balance_ugx for each in able if each.charged_ugx}
+    heads = [each for each in able if each.before_ugx not in behind] or able
+    below = [each for each in heads if balance_ugx is None or each.before_ugx < balance_ugx]
+    if below:
+        return max(below, key=lambda each: (each.before_ugx, each.charged_ugx == 0, -each.end_us))
+    return min(heads, key=lambda each: each.end_us)
+
+
+# --- what explains the gaps ------------------------------------------------------------------------------------------
+
+
+def _place(links: Sequence[Link], loose: Sequence[LooseAmount]) -> list[LooseAmount]:
+    """Put each known amount into the link that it explains; returns those that no balance shows yet."""
+    left = sorted((each for each in loose if each.amount_ugx), key=lambda each: each.begin_us)
+    for link in links:
+        if not link.gap_ugx or not left:
+            continue
+        able = [each for each in left if link.may_hold(each.begin_us, each.end_us)]
+        fitting = [each for each in able if each.amount_ugx == link.gap_ugx][:1]
+        if not fitting and sum(each.amount_ugx for each in able) == link.gap_ugx:
+            fitting = able
+        link.loose += fitting
+        left = [each for each in left if not any(each is one for one in fitting)]
+    pending: list[LooseAmount] = []
+    for each in sorted(left, key=lambda each: -abs(each.amount_ugx)):
+        place = _best(each, links)
+        if place is None:
+            pending.append(each)
+        else:
+            place.loose.append(each)
+    return sorted(pending, key=lambda each: each.begin_us)
+
+
+def _best(each: LooseAmount, links: Sequence[Link]) -> Link | None:
+    """The link for an amount that fills no gap; None: no balance shows it yet."""
+    able = [link for link in links if link.may_hold(each.begin_us, each.end_us)]
+    same_way = [link for link in able if link.gap_ugx is not None and link.rest_ugx * each.amount_ugx > 0]
+    if same_way:
+        # It leaves something of a gap rather than turning it round; then as little as can be.
+        return min(
+            same_way,
+            key=lambda link: (abs(link.rest_ugx) < abs(each.amount_ugx), abs(link.rest_ugx - each.amount_ugx)),
+        )
+    if able and able[0].gap_ugx is None:
+        return able[0]  # before the first balance
+    if not able or each.end_us >= links[-1].end_us:
+        return None
+    return able[-1]  # the balance should show it, and does not
+
+
+def _lay_to_open_calls(links: Sequence[Link], opened: Sequence[_Open]) -> None:
+    for link in links:
+        if link.gap_ugx is None or link.rest_ugx >= 0:
+            continue
+        for call in opened:
+            if call.left_ugx and link.rest_ugx < 0 and link.may_hold(call.begin_us, call.end_us):
+                taken_ugx = min(call.left_ugx, -link.rest_ugx)
+                call.left_ugx -= taken_ugx
+                link.open_ugx -= taken_ugx
