@@ -165,12 +165,7 @@ def _record_receipt(sql: Prepared, campaign: CampaignRow, end: CallEnd, receipt:
     division: dict[str, Any] = {}
     one_more: set[int] = set()
     if charged is not None:
-        sharing = tuple(row for row in call.rows if row not in unsupported_rows) if unsupported_rows else call.rows
-        sharing = sharing or call.rows
-        each, rest = divmod(charged, len(sharing))
-        one_more = set(sharing[:rest])
-        everybody = len(unsupported_rows) == len(call.rows)
-        division = {"charged_each_ugx": each, "unsupported_charged": everybody}
+        division, one_more = divide(charged, call.rows, unsupported_rows)
     differing = sorted(kinds.keys() | one_more)
     if differing:
         sql.connection.execute(
@@ -194,6 +189,18 @@ def _record_receipt(sql: Prepared, campaign: CampaignRow, end: CallEnd, receipt:
             now_us=to_us(end.ended_at),
         )
     return division
+
+
+def divide(charged_ugx: int, rows: Sequence[int], unsupported_rows: set[int]) -> tuple[dict[str, Any], set[int]]:
+    """How a call's charge is divided over its recipients, as the attempt keeps it; and the rows that pay UGX 1 more.
+
+    Equally, over who is not unsupported (over all, if all are), what is left on the lowest rows. `rows` are in order.
+    """
+    sharing = [row for row in rows if row not in unsupported_rows] if unsupported_rows else rows
+    sharing = sharing or rows
+    each, rest = divmod(charged_ugx, len(sharing))
+    everybody = len(unsupported_rows) == len(rows)
+    return {"charged_each_ugx": each, "unsupported_charged": everybody}, set(sharing[:rest])
 
 
 def _split(connection: Connection, campaign: CampaignRow, call: ClaimedCall) -> None:

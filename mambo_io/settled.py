@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, insert, select, update
 
 from mambo_io import statements
-from mambo_io.call_ends import CallEnd, ClaimedCall, record_end
+from mambo_io.call_ends import CallEnd, ClaimedCall, divide, record_end
 from mambo_io.errors import InputError
 from mambo_io.ledger import CampaignRow, call_name, from_us, to_us
 from mambo_io.model import (
@@ -105,9 +105,41 @@ def record_person(
         connection.execute(
             update(recipient_exceptions).where(its).values(kind=None if reached else ExceptionKind.UNSUPPORTED)
         )
+        if not reached:
+            _divide_again(connection, campaign, row)
         _add_event(
             connection, campaign, "resolved", f"row {row} {'accepted' if reached else 'not reached'}: {note}", who, now
         )
+
+
+def _divide_again(connection: Connection, campaign: CampaignRow, row: int) -> None:
+    """Who was not reached pays nothing: the charge of the call falls on the others in it."""
+    r, x = recipients.c, recipient_exceptions.c
+    here = r.campaign_id == campaign.id
+    chunk = select(r.chunk).where(here, r.row == row).scalar_subquery()
+    people = connection.execute(
+        select(r.row, x.kind)
+        .outerjoin(recipient_exceptions, and_(x.campaign_id == r.campaign_id, x.row == r.row))
+        .where(here, r.chunk == chunk)
+        .order_by(r.row)
+    ).all()
+    attempt = connection.execute(
+        select(attempts.c.id, attempts.c.charged_ugx)
+        .join(chunks, chunks.c.last_attempt == attempts.c.id)
+        .where(chunks.c.campaign_id == campaign.id, chunks.c.chunk == chunk)
+    ).one()
+    if attempt.charged_ugx is None:
+        return
+    unsupported = {person.row for person in people if person.kind is ExceptionKind.UNSUPPORTED}
+    division, one_more = divide(attempt.charged_ugx, [person.row for person in people], unsupported)
+    connection.execute(update(attempts).where(attempts.c.id == attempt.id).values(division))
+    of_call = and_(x.campaign_id == campaign.id, x.attempt_id == attempt.id)
+    connection.execute(update(recipient_exceptions).where(of_call).values(remainder_ugx=0))
+    known = set(connection.scalars(select(x.row).where(of_call)))
+    connection.execute(update(recipient_exceptions).where(of_call, x.row.in_(one_more & known)).values(remainder_ugx=1))
+    if others := sorted(one_more - known):
+        values = {"campaign_id": campaign.id, "attempt_id": attempt.id, "kind": None, "remainder_ugx": 1}
+        connection.execute(insert(recipient_exceptions), [values | {"row": other} for other in others])
 
 
 def settle_state(connection: Connection, campaign: CampaignRow, now: datetime) -> CampaignState:

@@ -288,6 +288,23 @@ def test_a_person_knows_of_one_unverified_recipient(
         record_person(connection, run.campaign, 2, reached=True, note="again", who="Grace", now=NOON)
 
 
+def test_who_was_not_reached_pays_nothing_and_the_others_pay_for_the_call(store: Store, connection: Connection) -> None:
+    """Three unverified people in a call of UGX 100; then two of them were not reached, then nobody was."""
+    run = Run.of(connection, plan(3, 1))
+    call = run.claim_one()
+    run.settle(call, good_reply(call, recipients_count=7, sms_cost=100))
+    charges = [Ledger(store).results(run.campaign)["charged_ugx"].to_list()]
+    for row in (2, 1, 3):
+        record_person(connection, run.campaign, row, reached=False, note="asked her", who="Grace", now=NOON)
+        charges.append(Ledger(store).results(run.campaign)["charged_ugx"].to_list())
+    assert charges == [
+        [34, 33, 33, None],
+        [50, 0, 50, None],
+        [0, 0, 100, None],
+        [34, 33, 33, None],
+    ]
+
+
 def test_a_campaign_of_which_everything_is_settled_is_complete(store: Store, connection: Connection) -> None:
     unknowns = Unknowns(connection, 1, 2)
     unknowns.was_charged()
