@@ -1,14 +1,16 @@
-"""What is recorded about an account besides its calls: balance readings, and the latch on its credentials."""
+"""What is recorded about an account besides its calls: balance readings, top-ups, the latch on its credentials."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, insert, select, update
 
-from mambo_io.ledger import to_us
-from mambo_io.statements import ADD_ACCOUNT
+from mambo_io.errors import InputError
+from mambo_io.ledger import from_us, to_us
+from mambo_io.statements import ACCOUNT, ADD_ACCOUNT
 from mambo_io.tables import account_entries, accounts
+from mambo_io.window import KAMPALA
 
 
 def record_reading(
@@ -23,6 +25,36 @@ def record_reading(
             .values(balance_ugx=balance_ugx, balance_at_us=to_us(now))
         )
         _enter(connection, account, "reading", who, now, amount_ugx=balance_ugx, began_us=to_us(began or now))
+
+
+def record_top_up(
+    connection: Connection, account: str, amount_ugx: int, *, day: date, reference: str, who: str
+) -> None:
+    """Money that came into the account at some moment of a day in Kampala (UGX; negative: that went out).
+
+    It says nothing of the balance, so what the senders of the account know of that stays as it is. Raises `InputError`
+    when an entry of the account has the same reference: it would be counted twice.
+    """
+    began_us = to_us(datetime.combine(day, time(), KAMPALA))
+    ended_us = to_us(datetime.combine(day + timedelta(days=1), time(), KAMPALA)) - 1
+    e = account_entries.c
+    with connection.begin():
+        connection.execute(ADD_ACCOUNT, {"the_account": account})
+        connection.execute(ACCOUNT, {"the_account": account})  # locks it: two people may enter the same at once
+        same = connection.execute(
+            select(e.amount_ugx, e.began_us, e.who).where(e.account == account, e.kind == "top_up", e.note == reference)
+        ).first()
+        if same is not None:
+            raise InputError(
+                f"was entered before: UGX {same.amount_ugx:,} on {from_us(same.began_us).astimezone(KAMPALA):%Y-%m-%d} "
+                f"by {same.who}",
+                key="--reference",
+                value=reference,
+                fix="Nothing was changed. Another top-up needs a reference of its own; `mambo account entries` lists "
+                "them.",
+            )
+        values = {"account": account, "kind": "top_up", "amount_ugx": amount_ugx, "note": reference, "who": who}
+        connection.execute(insert(account_entries), values | {"began_us": began_us, "at_us": ended_us})
 
 
 def set_latch(connection: Connection, account: str, reason: str, *, who: str, now: datetime) -> None:

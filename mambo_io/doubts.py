@@ -45,6 +45,14 @@ class BalanceReading:
     balance_ugx: int
 
 
+@dataclass(frozen=True, slots=True)
+class TopUp:
+    """Money that a person says came into the account, at some moment between these two."""
+
+    began_us: int
+    at_us: int
+
+
 def in_flight(connection: Connection, account: str, now: datetime) -> int:
     """Calls of the account that a living process may be making."""
     a = attempts.c
@@ -102,6 +110,16 @@ def account_history(connection: Connection, account: str) -> tuple[list[AccountC
         ],
         [BalanceReading(row.began_us or row.at_us, row.at_us, row.amount_ugx) for row in readings],
     )
+
+
+def top_ups(connection: Connection, account: str) -> list[TopUp]:
+    """What was entered by hand of the account. The amounts do not matter here: what they hide cannot be told."""
+    e = account_entries.c
+    with connection.begin():
+        rows = connection.execute(
+            select(e.began_us, e.at_us).where(e.account == account, e.kind == "top_up").order_by(e.began_us, e.id)
+        ).all()
+    return [TopUp(row.began_us, row.at_us) for row in rows]
 
 
 def certain_cost_ugx(connection: Connection, account: str, call: AccountCall) -> int:

@@ -220,11 +220,11 @@ account_entries = Table(
     metadata,
     Column("id", BigId, primary_key=True),
     Column("account", Text, nullable=False),
-    Column("began_us", BigInteger),  # of a reading: when it was asked for
+    Column("began_us", BigInteger),  # of a reading: when it was asked for; of a top-up: when its day began
     Column("at_us", BigInteger, nullable=False),
-    Column("kind", Text, nullable=False),  # reading, latch, latch_cleared
+    Column("kind", Text, nullable=False),  # reading, top_up, latch, latch_cleared
     Column("amount_ugx", BigInteger),
-    Column("note", Text),
+    Column("note", Text),  # of a top-up: its reference
     Column("who", Text, nullable=False),
 )
 

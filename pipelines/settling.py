@@ -22,10 +22,12 @@ from mambo_io.doubts import (
     LONGEST_CALL_S,
     AccountCall,
     BalanceReading,
+    TopUp,
     account_history,
     certain_cost_ugx,
     end_orphans,
     in_flight,
+    top_ups,
 )
 from mambo_io.errors import InputError, SettingsError
 from mambo_io.ledger import US, CampaignRow, Ledger, call_name, from_us, to_us
@@ -97,6 +99,7 @@ def conclude(connection: Connection, campaign: CampaignRow, rules: SettlingRules
         campaign_id=campaign.id,
         late_us=rules.settle_after_s * US,
         certain_ugx=lambda call: certain_cost_ugx(connection, campaign.account, call),
+        topped_up=top_ups(connection, campaign.account),
     )
     if isinstance(judged, str):
         for call in ours:
@@ -208,11 +211,13 @@ def judge(
     campaign_id: int,
     late_us: int,
     certain_ugx: Callable[[AccountCall], int],
+    topped_up: Sequence[TopUp] = (),
 ) -> tuple[Settlement, Reading] | str:
     """The settlement around a campaign's unknown calls and the later of its two readings, or why there is none.
 
     A call is not executed later than `late_us` after it was given up, as far as the settlement assumes.
-    `calls` are those that may have been executed, by their intents; `certain_ugx` is what one costs at least.
+    `calls` are those that may have been executed, by their intents; `certain_ugx` is what one costs at least. Two
+    readings between which the account may have been topped up tell nothing: what came in hides what was taken.
     """
     asked = [call for call in calls if call.campaign_id == campaign_id and call.verdict is Verdict.UNKNOWN]
     if not asked:
@@ -233,6 +238,13 @@ def judge(
             break
         earliest_us = min(older_us)
     later = [moment for moment in moments if moment.at_us > max(_end_us(call, now_us) for call in asked)]
+    # The earlier balance was named some time before the moment that is kept of it, by a call at most so long.
+    named_us = before.at_us - LONGEST_CALL_S * US
+    hidden_us = min((top_up.began_us for top_up in topped_up if top_up.at_us >= named_us), default=None)
+    if hidden_us is not None and later and hidden_us <= later[0].at_us:
+        return "the account was topped up meanwhile, as was entered by hand; what came in hides what was taken"
+    if hidden_us is not None:
+        later = [moment for moment in later if moment.at_us < hidden_us]
     given_time = [moment for moment in later if all(moment.at_us >= _end_us(call, now_us) + late_us for call in asked)]
     # The first that is late enough: the longer the time between, the more else may have happened to the account.
     after = given_time[0] if given_time else next(reversed(later), None)

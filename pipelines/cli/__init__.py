@@ -30,6 +30,10 @@ _COMMANDS = {
     ),
     "retry": ("pipelines.cli.decisions:retry", "Put the calls that the API refused back into the plan."),
     "balance": ("pipelines.cli.records:balance", "Ask the API for the account's balance, once."),
+    "account": (
+        "pipelines.cli.account:account",
+        "Enter what was paid into the account; show what became of the money.",
+    ),
     "sandbox": ("pipelines.cli.servers:sandbox", "Run a Mambo API of one's own on this machine."),
     "up": ("pipelines.cli.servers:up", "Run a Prefect server with its pages; `send` uses it while it runs."),
     "store": ("pipelines.cli.records:store", "Look at the ledger's store, or back it up."),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import polars as pl
 import pytest
@@ -13,7 +14,7 @@ from sqlalchemy import Connection, select
 from mambo_io import accounting, result_rows
 from mambo_io.call_ends import ClaimedCall
 from mambo_io.errors import InputError
-from mambo_io.ledger import Ledger
+from mambo_io.ledger import Ledger, from_us
 from mambo_io.model import CallResult, ChunkState, Outcome
 from mambo_io.planning import write_plan
 from mambo_io.store import Store
@@ -268,3 +269,27 @@ def test_a_refusal_of_the_credentials_stands_until_a_person_clears_it(store: Sto
     ]
     assert ledger.last_balance("main") == (8_580, NOON)
     assert ledger.last_balance("main") == (8_580, datetime(2026, 3, 2, 9, tzinfo=UTC))
+
+
+def test_a_top_up_is_an_entry_and_no_balance(store: Store, connection: Connection) -> None:
+    accounting.record_reading(connection, "main", 8_580, who="officer", now=NOON)
+    day = date(2026, 3, 2)
+    accounting.record_top_up(connection, "main", 500_000, day=day, reference="MoMo 1", who="Grace")
+    accounting.record_top_up(connection, "second", -700, day=day, reference="MoMo 1", who="Grace")
+    assert Ledger(store).last_balance("main") == (8_580, NOON), "senders know no other balance by it"
+    [_, first, second] = rows_of(store, account_entries)
+    assert (first["account"], first["kind"], first["amount_ugx"], first["note"], first["who"]) == (
+        ("main", "top_up", 500_000, "MoMo 1", "Grace")
+    )
+    assert (second["account"], second["amount_ugx"]) == ("second", -700)
+    assert from_us(first["began_us"]) == datetime(2026, 3, 1, 21, tzinfo=UTC), "midnight in Kampala"
+    assert from_us(first["at_us"]) == datetime(2026, 3, 2, 20, 59, 59, 999_999, tzinfo=UTC)
+
+
+def test_the_same_reference_is_not_entered_twice(store: Store, connection: Connection) -> None:
+    entry: dict[str, Any] = {"day": date(2026, 3, 2), "reference": "MoMo 1", "who": "Grace"}
+    accounting.record_top_up(connection, "main", 500_000, **entry)
+    told = r"^--reference: 'MoMo 1' was entered before: UGX 500,000 on 2026-03-02 by Grace\. Nothing was changed\. "
+    with pytest.raises(InputError, match=told):
+        accounting.record_top_up(connection, "main", 400_000, **(entry | {"day": date(2026, 3, 3)}))
+    assert len(rows_of(store, account_entries)) == 1

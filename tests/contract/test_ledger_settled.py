@@ -133,6 +133,29 @@ def test_that_nothing_is_missing_is_told_and_changes_nothing(
     assert outcomes(store)[1:3] == ["unknown", "unknown"]
 
 
+def test_a_top_up_that_was_entered_hides_what_was_taken(store: Store, unknowns: Unknowns) -> None:
+    """The call was charged UGX 100 and the account topped up by UGX 100: nothing is missing, and yet it was sent."""
+    unknowns.was_charged()
+    unknowns.balance_ugx += 100
+    accounting.record_top_up(unknowns.connection, "main", 100, day=NOON.date(), reference="MoMo 1", who="Grace")
+    unknowns.reading(after=timedelta(minutes=10))
+    settled = unknowns.concluded(RESENDING)
+    assert (settled.sent, settled.not_sent, settled.left) == (0, 0, 1)
+    assert (evidence(store) or "").startswith("the account was topped up meanwhile, as was entered by hand")
+    assert outcomes(store)[1:3] == ["unknown", "unknown"]
+
+
+@pytest.mark.parametrize(("account", "days"), [("main", -1), ("main", 1), ("second", 0)])
+def test_a_top_up_of_another_day_or_account_hides_nothing(
+    store: Store, unknowns: Unknowns, account: str, days: int
+) -> None:
+    unknowns.was_charged()
+    day = NOON.date() + timedelta(days=days)
+    accounting.record_top_up(unknowns.connection, account, 100, day=day, reference="MoMo 1", who="Grace")
+    unknowns.reading(after=timedelta(minutes=10))
+    assert unknowns.concluded(RESENDING) == Settled(sent=1, not_sent=0, left=0, trouble=None)
+
+
 def test_a_call_that_was_not_sent_is_planned_again_behind_all_others(store: Store, unknowns: Unknowns) -> None:
     unknowns.reading(after=timedelta(minutes=10))
     assert unknowns.concluded(RESENDING) == Settled(sent=0, not_sent=1, left=0, trouble=None)

@@ -45,6 +45,15 @@ def test_outside_of_them_it_mostly_refuses(world: World) -> None:
     assert tally["wrong"] + tally["wrong cost"] < 0.08 * unknown
 
 
+@pytest.mark.parametrize("personalised", [False, True])
+def test_no_verdict_is_wrong_about_an_account_whose_top_ups_were_entered(personalised: bool) -> None:
+    """Two balances with a top-up between them tell nothing; what lies before it or after it is still settled."""
+    tally = simulate(World(2, personalised=personalised, top_up=True, entered=True), 1_000, seed=1)
+    assert not tally["wrong"]
+    assert not tally["wrong cost"]
+    assert tally["right"]
+
+
 def test_a_call_that_is_executed_late_looks_as_if_it_was_not_sent() -> None:
     """Which is why that is believed only after a wait, and acted upon only when the campaign says so."""
     tally = simulate(World(2, late_execution=True), 1_000, seed=1)

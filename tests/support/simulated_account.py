@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import product
 
-from mambo_io.doubts import AccountCall, BalanceReading
+from mambo_io.doubts import AccountCall, BalanceReading, TopUp
 from mambo_io.model import Verdict
 from pipelines.settlement import Fate
 from pipelines.settling import judge
@@ -27,7 +27,7 @@ NETWORKS = ("MTN", "Airtel", UNREACHED)
 
 @dataclass(frozen=True)
 class World:
-    """What a simulated campaign is like. The last three are outside of what the settlement assumes."""
+    """What a simulated campaign is like. Those from `others_use_it` on are outside of what the settlement assumes."""
 
     concurrency: int = 2
     personalised: bool = False  # equal calls to one person each
@@ -37,6 +37,7 @@ class World:
     others_use_it: bool = False
     late_execution: bool = False  # a call may be executed long after it was given up
     top_up: bool = False
+    entered: bool = False  # the top-up, by hand, with its hour: then it is within
 
 
 @dataclass
@@ -191,6 +192,11 @@ class Campaign:
             certain_ugx=lambda call: (
                 PRICE_UGX * sum(n for network, n in people[call.attempt].items() if network in reached)
             ),
+            topped_up=[
+                TopUp(at_us - SECOND_US, at_us + SECOND_US)
+                for at_us, amount_ugx in self.other_ugx
+                if self.world.entered and amount_ugx < 0
+            ],
         )
         tally: Counter[str] = Counter()
         for call in self.calls:
