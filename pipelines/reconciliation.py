@@ -45,7 +45,8 @@ from mambo_io.settings import load_settings
 from mambo_io.store import Store
 from mambo_io.window import KAMPALA
 from pipelines import statement as account_statement
-from pipelines.causes import CAUSES, explain
+from pipelines.causes import CAUSES as CAUSES  # a part of what this module offers
+from pipelines.causes import explain
 
 OUTCOMES = (
     "accepted",
