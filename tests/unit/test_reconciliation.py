@@ -195,7 +195,7 @@ CALL: dict[str, Any] = {
     "difference_ugx": -50,
     "of_unsupported_ugx": -50,
 }
-# recipients_count, message_count, sms_sent, cost; the causes of the difference beside that; and what does not hold then.
+# recipients_count, message_count, sms_sent, cost; causes of the difference beside that; and what does not hold then.
 RECEIPTS: dict[str, tuple[tuple[int | None, ...], dict[str, int], dict[str, bool | None]]] = {
     "it adds up": ((2, 1, 2, 100), {}, {}),
     "it counts the unsupported one": ((3, 1, 3, 100), {}, {}),
