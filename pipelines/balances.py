@@ -4,8 +4,8 @@ The API names the balance in each reply, and on asking. Between two balances the
 entered by hand must explain the difference; what they do not is a gap. Replies of calls that overlap come in any order.
 So balances are put into an order that respects intents and replies (no call stands before one that had been answered
 when it began) and leaves no gap where that can be: without a top-up between them that is the falling order by which
-`pipelines.settlement` judges, too. Where the money does not go on, the highest balance below goes first, because money
-is mostly taken; and only when there is none, one above, the call that was answered first.
+`pipelines.settlement` judges, too. Where the money does not go on, the next is one that goes on from no other balance:
+the highest one below, because money is mostly taken; and only when there is none, one above, the first to end.
 
 Known amounts without a balance of their own (a top-up of some moment of its day, a call that was settled, or whose
 reply named no balance) are placed between those two balances that they explain: into a gap of just their size, or one
@@ -16,7 +16,7 @@ settlement's task.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -148,6 +148,18 @@ def _ordered(named: Sequence[NamedBalance]) -> Iterator[NamedBalance]:
     """See the module's text. Only what overlaps is compared, so that the time of this grows with the calls alone."""
     later = sorted(named, key=lambda each: (each.begin_us, each.end_us), reverse=True)
     waiting: list[NamedBalance] = []
+    ends: dict[int, list[NamedBalance]] = {}  # calls by the balance that they left, the first to begin last
+    for each in later:
+        if each.charged_ugx:
+            ends.setdefault(each.balance_ugx, []).append(each)
+    placed: set[int] = set()
+
+    def goes_on_from_another(each: NamedBalance) -> bool:
+        others = ends.get(each.before_ugx, [])
+        while others and id(others[-1]) in placed:
+            others.pop()
+        return bool(others) and others[-1].begin_us <= each.end_us
+
     balance_ugx: int | None = None
     while later or waiting:
         if not waiting:
@@ -156,22 +168,22 @@ def _ordered(named: Sequence[NamedBalance]) -> Iterator[NamedBalance]:
         while later and later[-1].begin_us <= first_end_us:
             waiting.append(later.pop())
             first_end_us = min(first_end_us, waiting[-1].end_us)
-        chosen = _next([each for each in waiting if each.begin_us <= first_end_us], balance_ugx)
+        able = [each for each in waiting if each.begin_us <= first_end_us]
+        chosen = able[0] if len(able) == 1 else _next(able, balance_ugx, goes_on_from_another)
         waiting = [each for each in waiting if each is not chosen]
+        placed.add(id(chosen))
         balance_ugx = chosen.balance_ugx
         yield chosen
 
 
-def _next(able: Sequence[NamedBalance], balance_ugx: int | None) -> NamedBalance:
+def _next(
+    able: Sequence[NamedBalance], balance_ugx: int | None, goes_on_from_another: Callable[[NamedBalance], bool]
+) -> NamedBalance:
     """Which of the balances that may come next does."""
-    if len(able) == 1:
-        return able[0]
     going_on = [each for each in able if each.before_ugx == balance_ugx]
     if going_on:  # what cost nothing first: the money does not come back to it
         return min(going_on, key=lambda each: (each.charged_ugx != 0, each.end_us))
-    # Not one that goes on from another that waits, too.
-    behind = {each.balance_ugx for each in able if each.charged_ugx}
-    heads = [each for each in able if each.before_ugx not in behind] or able
+    heads = [each for each in able if not goes_on_from_another(each)] or able
     below = [each for each in heads if balance_ugx is None or each.before_ugx < balance_ugx]
     if below:
         return max(below, key=lambda each: (each.before_ugx, each.charged_ugx == 0, -each.end_us))
