@@ -56,7 +56,7 @@ def test_each_command_is_understood_as_it_stands_there(line: str) -> None:
 def test_each_option_is_one_of_a_command_on_its_line(line: str, cli: Cli) -> None:
     helped = ""
     for command in typed(line):
-        path = [word for word in words(command)[:2] if word.isalpha() and word.islower()]
+        path = [word for word in words(command)[:2] if re.fullmatch("[a-z]+(-[a-z]+)?", word)]
         helped += cli(*path, "--help").out
     assert set(OPTION.findall(line)) <= set(OPTION.findall(helped))
 
