@@ -7,12 +7,13 @@ is decided in `pipelines.reconciliation`.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import polars as pl
-from sqlalchemy import BigInteger, ColumnElement, Connection, Select, and_, cast, func, null, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, and_, cast, func, null, select
 
+from mambo_io.bulk import fetch_all
 from mambo_io.model import CampaignState, ChunkState, Verdict
 from mambo_io.result_rows import charge_is_shared, outcome_of_row, reason_of_row
 from mambo_io.tables import (
@@ -27,7 +28,6 @@ from mambo_io.tables import (
 )
 
 TIME = pl.Datetime("us", "Africa/Kampala")
-_ROWS_A_PIECE = 50_000
 
 _EDITION_TYPES: dict[str, Any] = {
     "id": pl.Int64,
@@ -79,7 +79,7 @@ def editions(connection: Connection) -> pl.DataFrame:
         .where(k.state != CampaignState.PLANNING)
         .order_by(k.planned_at_us.desc(), k.id.desc())
     )
-    found = _timed(_frame(connection, query, _EDITION_TYPES), "planned_at", "first_call_at", "ended_at")
+    found = _timed(fetch_all(connection, query, _EDITION_TYPES), "planned_at", "first_call_at", "ended_at")
     kept = [json.loads(columns) for columns in found["kept_columns"]]
     return found.with_columns(pl.Series("kept_columns", kept, dtype=pl.List(pl.String)))
 
@@ -119,11 +119,11 @@ def calls(connection: Connection, campaign: Mapping[str, Any]) -> pl.DataFrame:
         .where(c.campaign_id == campaign["id"], c.state.in_(open_states))
         .order_by(c.chunk)
     )
-    called = _frame(connection, made, _CALL_TYPES | {"is_current": pl.Boolean}).with_columns(
+    called = fetch_all(connection, made, _CALL_TYPES | {"is_current": pl.Boolean}).with_columns(
         pl.when("is_current").then("state").alias("state")
     )
     names = ("chunk", "state", "submitted", "segments", "expected_ugx")
-    planned = _frame(connection, left, {name: _CALL_TYPES[name] for name in names})
+    planned = fetch_all(connection, left, {name: _CALL_TYPES[name] for name in names})
     found = pl.concat([called.drop("is_current"), planned], how="diagonal")
     return _timed(found, "sent_at", "ended_at").with_columns(
         pl.col("sent_at").dt.date().alias("day"),
@@ -160,7 +160,7 @@ def groups(
         _total(p.remainder_ugx),
         func.min(p.row),
     )
-    found = _frame(connection, select(*keys, *counted).group_by(*keys), _GROUP_TYPES)
+    found = fetch_all(connection, select(*keys, *counted).group_by(*keys), _GROUP_TYPES)
     current = called.filter(pl.col("state").is_not_null()).select(
         "chunk",
         "attempt",
@@ -210,7 +210,7 @@ def account_calls(connection: Connection, accounts: Collection[str] | None, end_
         .where(a.verdict.is_(None) | a.verdict.in_((Verdict.ACCEPTED, Verdict.UNKNOWN)))
         .order_by(a.intent_at_us, a.id)
     )
-    found = _timed(_frame(connection, query, _ACCOUNT_CALL_TYPES), "sent_at", "ended_at")
+    found = _timed(fetch_all(connection, query, _ACCOUNT_CALL_TYPES), "sent_at", "ended_at")
     return found.select(
         "account",
         _call_name(pl.col("campaign"), pl.col("edition")).alias("call"),
@@ -231,7 +231,7 @@ def entries(connection: Connection, accounts: Collection[str] | None, end_us: in
         .where(*_between(func.coalesce(e.began_us, e.at_us), None, end_us))
         .order_by(e.at_us, e.id)
     )
-    return _timed(_frame(connection, query, _ENTRY_TYPES), "began_at", "at")
+    return _timed(fetch_all(connection, query, _ENTRY_TYPES), "began_at", "at")
 
 
 def _of(column: ColumnElement[str], accounts: Collection[str] | None) -> list[ColumnElement[bool]]:
@@ -263,16 +263,3 @@ def _timed(frame: pl.DataFrame, *columns: str) -> pl.DataFrame:
         pl.from_epoch(column, time_unit="us").dt.replace_time_zone("UTC").dt.convert_time_zone("Africa/Kampala")
         for column in columns
     )
-
-
-def _frame(connection: Connection, query: Select[Any], types: dict[str, Any]) -> pl.DataFrame:
-    return pl.concat([pl.DataFrame(schema=types), *_pieces(connection, query, types)])
-
-
-def _pieces(connection: Connection, query: Select[Any], types: dict[str, Any]) -> Iterator[pl.DataFrame]:
-    result = connection.execution_options(yield_per=_ROWS_A_PIECE).execute(query)
-    for rows in result.partitions():
-        columns = zip(*rows, strict=True)
-        yield pl.DataFrame(
-            [pl.Series(name, column, dtype=dtype) for (name, dtype), column in zip(types.items(), columns, strict=True)]
-        )

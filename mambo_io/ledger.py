@@ -263,7 +263,7 @@ class Ledger:
     def result_pieces(self, campaign: CampaignRow) -> Iterator[pl.DataFrame]:
         """`results` piece by piece, all of one state of the ledger: millions of rows have no room at once."""
         edition = Edition(campaign.id, campaign.name, campaign.edition, campaign.kept_columns)
-        with self.store.reader() as connection:
+        with self.store.reader() as connection, connection.begin():
             yield from result_pieces(connection, edition)
 
 

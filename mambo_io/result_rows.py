@@ -6,17 +6,16 @@ polars joins them. `tests/contract/test_ledger_results.py` holds the two against
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, Select, case, select
+from sqlalchemy import Connection, case, select
 
+from mambo_io.bulk import fetch_all, fetch_pieces, frame_of
 from mambo_io.model import ChunkState, ExceptionKind, Outcome
 from mambo_io.tables import attempts, chunks, outcome_of_chunk, recipient_exceptions, recipients, was_called
-
-ROWS_A_PIECE = 50_000
 
 _ROW_TYPES: dict[str, Any] = {
     "row": pl.Int64,
@@ -61,8 +60,8 @@ def result_pieces(connection: Connection, campaign: Edition) -> Iterator[pl.Data
     calls, exceptions = _calls(connection, campaign), _exceptions(connection, campaign)
     r = recipients.c
     query = select(*(r[name] for name in _ROW_TYPES)).where(r.campaign_id == campaign.id).order_by(r.row)
-    pieces = _fetched(connection, query, _ROW_TYPES)
-    yield _joined(next(pieces, _frame((), _ROW_TYPES)), calls, exceptions, campaign)
+    pieces = fetch_pieces(connection, query, _ROW_TYPES)
+    yield _joined(next(pieces, frame_of((), _ROW_TYPES)), calls, exceptions, campaign)
     for piece in pieces:
         yield _joined(piece, calls, exceptions, campaign)
 
@@ -87,36 +86,13 @@ def _calls(connection: Connection, campaign: Edition) -> pl.DataFrame:
         .outerjoin_from(chunks, attempts, a.id == c.last_attempt)
         .where(c.campaign_id == campaign.id)
     )
-    return pl.concat([_frame((), _CALL_TYPES), *_fetched(connection, query, _CALL_TYPES)])
+    return fetch_all(connection, query, _CALL_TYPES)
 
 
 def _exceptions(connection: Connection, campaign: Edition) -> pl.DataFrame:
     x = recipient_exceptions.c
     query = select(x.row, x.kind, x.remainder_ugx).where(x.campaign_id == campaign.id)
-    return pl.concat([_frame((), _EXCEPTION_TYPES), *_fetched(connection, query, _EXCEPTION_TYPES)])
-
-
-def _fetched(connection: Connection, query: Select[Any], types: dict[str, Any]) -> Iterator[pl.DataFrame]:
-    """Through the driver, which hands over plain tuples, and from PostgreSQL without all rows being sent at once."""
-    sql = str(query.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True}))
-    driver: Any = connection.connection
-    cursor = driver.cursor(name="results") if connection.dialect.name == "postgresql" else driver.cursor()
-    try:
-        cursor.execute(sql)
-        while rows := cursor.fetchmany(ROWS_A_PIECE):
-            yield _frame(rows, types)
-    finally:
-        cursor.close()
-
-
-def _frame(rows: Sequence[Sequence[Any]], types: dict[str, Any]) -> pl.DataFrame:
-    columns = zip(*rows, strict=True) if rows else [()] * len(types)
-    return pl.DataFrame(
-        [
-            pl.Series(name, column, dtype=dtype, strict=dtype != pl.Boolean)  # SQLite has 0 and 1
-            for (name, dtype), column in zip(types.items(), columns, strict=True)
-        ]
-    )
+    return fetch_all(connection, query, _EXCEPTION_TYPES)
 
 
 def outcome_of_row() -> pl.Expr:

@@ -17,7 +17,7 @@ settlement's task.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
 
 import polars as pl
@@ -30,14 +30,21 @@ _LATEST_S = LONGEST_CALL_S + 120  # so long after it was given up may an unknown
 
 @dataclass(slots=True)
 class NamedBalance:
-    """A balance that was named: by the reply of a call, or by a reading (then `call` is None and nothing charged)."""
+    """A balance that was named: by a call's reply, or by a reading (without a call, and nothing was charged).
+
+    A day of calls whose balances follow each other without a gap is one as well: what its last call named, what all of
+    them were charged. `first_end_us` is when its first one ended.
+    """
 
     begin_us: int
     end_us: int
     day: date
-    call: str | None
+    calls: int
+    first_call: str | None
+    last_call: str | None
     charged_ugx: int
     balance_ugx: int
+    first_end_us: int
 
     @property
     def before_ugx(self) -> int:
@@ -86,9 +93,12 @@ class Link:
 
 @dataclass(slots=True)
 class AccountHistory:
+    """What is known of one account, in order."""
+
     links: list[Link]
     pending: list[LooseAmount]  # that no balance shows yet
     opening_ugx: int | None  # before everything that is known
+    days: tuple[date, date] | None  # of its first call and its last
 
 
 def histories(account_calls: pl.DataFrame, entries: pl.DataFrame) -> Iterator[tuple[str, AccountHistory]]:
@@ -97,25 +107,26 @@ def histories(account_calls: pl.DataFrame, entries: pl.DataFrame) -> Iterator[tu
 
 
 def _history(account_calls: pl.DataFrame, entries: pl.DataFrame) -> AccountHistory:
-    named: list[NamedBalance] = []
+    calls = _in_us(account_calls, "sent_at", "ended_at")
+    facts = _in_us(entries, "began_at", "at").select("kind", "day", "began_at", "at", "amount_ugx")
+    days = _whole_days(calls, facts.filter(kind="reading"))
+    named = [NamedBalance(*row) for row in days.iter_rows()]
     loose: list[LooseAmount] = []
     opened: list[_Open] = []
-    calls = account_calls.with_columns(pl.col("sent_at").dt.date().alias("day"), *_in_us("sent_at", "ended_at"))
     columns = ("call", "day", "sent_at", "ended_at", "expected_ugx", "charged_ugx", "balance_after_ugx")
-    for call, day, sent_us, ended_us, expected_ugx, charged_ugx, balance_ugx in calls.select(columns).iter_rows():
+    others = calls.join(days, on="day", how="anti", maintain_order="left").select(columns)
+    for call, day, sent_us, ended_us, expected_ugx, charged_ugx, balance_ugx in others.iter_rows():
         latest_us = sent_us + _LATEST_S * _US
         if balance_ugx is not None:
-            named.append(NamedBalance(sent_us, ended_us, day, call, charged_ugx or 0, balance_ugx))
+            charge_ugx = charged_ugx or 0
+            named.append(NamedBalance(sent_us, ended_us, day, 1, call, call, charge_ugx, balance_ugx, ended_us))
         elif charged_ugx is not None:
             loose.append(LooseAmount(sent_us, latest_us, day, call, -charged_ugx))
         if charged_ugx is None:
             opened.append(_Open(sent_us, latest_us, expected_ugx))
-    facts = entries.with_columns(pl.col("began_at").dt.date().alias("day"), *_in_us("began_at", "at"))
-    for kind, day, began_us, at_us, amount_ugx in facts.select(
-        "kind", "day", "began_at", "at", "amount_ugx"
-    ).iter_rows():
+    for kind, day, began_us, at_us, amount_ugx in facts.iter_rows():
         if kind == "reading":
-            named.append(NamedBalance(began_us, at_us, day, None, 0, amount_ugx))
+            named.append(NamedBalance(began_us, at_us, day, 0, None, None, 0, amount_ugx, at_us))
         else:
             loose.append(LooseAmount(began_us, at_us, day, None, amount_ugx))
     links = _linked(named)
@@ -124,11 +135,60 @@ def _history(account_calls: pl.DataFrame, entries: pl.DataFrame) -> AccountHisto
     opening_ugx = None
     if links:
         opening_ugx = links[0].named.before_ugx - sum(each.amount_ugx for each in links[0].loose)
-    return AccountHistory(links, pending, opening_ugx)
+    return AccountHistory(
+        links, pending, opening_ugx, None if calls.is_empty() else (calls["day"][0], calls["day"][-1])
+    )
 
 
-def _in_us(*columns: str) -> list[pl.Expr]:
-    return [pl.col(column).dt.epoch("us") for column in columns]
+def _whole_days(calls: pl.DataFrame, readings: pl.DataFrame) -> pl.DataFrame:
+    """The days of which nothing has to be looked at, one by one: a hundred thousand calls become one balance.
+
+    Their calls, in the falling order of the balances, leave no gap, none stands before one that had been answered when
+    it began, and nothing else of the account happened meanwhile. Out: the fields of `NamedBalance`.
+    """
+    sent, ended, balance = pl.col("sent_at"), pl.col("ended_at"), pl.col("balance_after_ugx")
+    charged = pl.col("charged_ugx")
+    before = balance + charged
+    days = (
+        calls.sort("day", -balance, charged == 0, "sent_at", nulls_last=True)
+        .with_columns(
+            ((before == balance.shift(1, fill_value=before.first())) & (ended >= sent.cum_max()))
+            .fill_null(value=False)
+            .over("day")
+            .alias("goes_on")
+        )
+        .group_by("day", maintain_order=True)
+        .agg(
+            sent.min().alias("begin_us"),
+            ended.max().alias("end_us"),
+            pl.len().alias("calls"),
+            pl.col("call").first().alias("first_call"),
+            pl.col("call").last().alias("last_call"),
+            charged.sum(),
+            balance.last().alias("balance_ugx"),
+            ended.first().alias("first_end_us"),
+            pl.col("goes_on").all(),
+        )
+    )
+    alone = [
+        (previous is None or previous < begin)
+        and (following is None or following > end)
+        and readings.filter(pl.col("began_at") <= end, pl.col("at") >= begin).is_empty()
+        for previous, begin, end, following in days.select(
+            pl.col("end_us").shift().alias("previous"),
+            "begin_us",
+            "end_us",
+            pl.col("begin_us").shift(-1).alias("following"),
+        ).iter_rows()
+    ]
+    names = [field.name for field in fields(NamedBalance)]
+    return days.filter(pl.Series(alone, dtype=pl.Boolean) & pl.col("goes_on")).select(names)
+
+
+def _in_us(frame: pl.DataFrame, begin: str, end: str) -> pl.DataFrame:
+    """With the day of its beginning, and both times in microseconds."""
+    times = [pl.col(column).dt.epoch("us") for column in (begin, end)]
+    return frame.with_columns(pl.col(begin).dt.date().alias("day"), *times)
 
 
 # --- the order of the balances ---------------------------------------------------------------------------------------
@@ -139,7 +199,7 @@ def _linked(named: Sequence[NamedBalance]) -> list[Link]:
     last: NamedBalance | None = None
     for each in _ordered(named):
         gap_ugx = None if last is None else each.before_ugx - last.balance_ugx
-        links.append(Link(each, None if last is None else last.begin_us, each.end_us, gap_ugx))
+        links.append(Link(each, None if last is None else last.begin_us, each.first_end_us, gap_ugx))
         last = each
     return links
 
@@ -227,7 +287,7 @@ def _best(each: LooseAmount, links: Sequence[Link]) -> Link | None:
         )
     if able and able[0].gap_ugx is None:
         return able[0]  # before the first balance
-    if not able or each.end_us >= links[-1].end_us:
+    if not able or each.end_us >= links[-1].named.end_us:
         return None
     return able[-1]  # the balance should show it, and does not
 

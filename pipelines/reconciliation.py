@@ -144,7 +144,7 @@ def read_books(
     for name in names or ():
         Ledger(store).get(*name.split("/", 1))
     calls, tallies = [_no_calls()], [_no_tally()]
-    with store.reader() as connection:
+    with store.reader() as connection, connection.begin():
         campaigns = _named(ledger_books.editions(connection), names)
         _check_kept(campaigns, kept)
         accounts = None if names is None else campaigns["account"].unique().to_list()

@@ -99,7 +99,7 @@ def _steps(name: str, account: AccountHistory) -> Iterator[tuple[Any, ...]]:
 
 def _goes_on(last: Link, link: Link) -> bool:
     """Whether a link belongs to the step of the one before it."""
-    are_calls = last.named.call is not None and link.named.call is not None
+    are_calls = last.named.calls > 0 and link.named.calls > 0
     return are_calls and not link.gap_ugx and not link.loose and last.named.day == link.named.day
 
 
@@ -112,12 +112,11 @@ def _step(name: str, run: Sequence[Link], before_ugx: int) -> tuple[Any, ...]:
     expected_ugx = before_ugx - charged_ugx + top_ups_ugx
     unexplained_ugx = balance_ugx - expected_ugx - open_ugx
     explanations = {"unexplained": unexplained_ugx, "open_calls": open_ugx, "top_up": top_ups_ugx}
-    calls = [each.call for link in run for each in link.loose if each.call is not None]
-    calls += [each.call for each in named if each.call is not None]
+    calls = sum(each.calls for each in named) + sum(each.call is not None for link in run for each in link.loose)
     return (
-        *(name, "reading" if named[0].call is None else "calls"),
+        *(name, "calls" if named[0].calls else "reading"),
         *(min(each.begin_us for each in named), max(each.end_us for each in named), named[0].day),
-        *(len(calls), named[0].call, named[-1].call),
+        *(calls, named[0].first_call, named[-1].last_call),
         *(before_ugx, charged_ugx, top_ups_ugx, expected_ugx, balance_ugx, balance_ugx - before_ugx + charged_ugx),
         *(open_ugx, unexplained_ugx),
         next((explanation for explanation, ugx in explanations.items() if ugx), None),
@@ -136,6 +135,8 @@ def _months(name: str, account: AccountHistory) -> Iterator[tuple[Any, ...]]:
     def add(day: date, kind: str, ugx: int) -> None:
         sums.setdefault(day.replace(day=1), Counter())[kind] += ugx
 
+    for day in account.days or ():
+        add(day, "charges", 0)
     for link in account.links:
         add(link.named.day, "charges", link.named.charged_ugx)
         add(link.named.day, "open", link.open_ugx)

@@ -16,7 +16,7 @@ from mambo_io.masking import mask_text
 from mambo_io.settings import load_settings
 from mambo_io.window import KAMPALA
 from pipelines.cli import screens
-from pipelines.runs import open_store
+from pipelines.opening import open_store
 from pipelines.statement import chain, months
 
 account = App(name="account", help="Enter what was paid into the account; show what became of the money.")
@@ -72,7 +72,7 @@ def entries(*, json: bool = False) -> int:
         One JSON object a line.
     """
     settings = load_settings()
-    with open_store(settings) as store, store.reader() as connection:
+    with open_store(settings) as store, store.reader() as connection, connection.begin():
         found = books.entries(connection, [settings.account]).filter(kind="top_up")
     rows = [
         (f"{day:%Y-%m-%d}", amount_ugx, mask_text(reference), who)
@@ -109,7 +109,7 @@ def statement(*, month: str | None = None, json: bool = False) -> int:
     if month is not None and not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month):
         raise InputError("is no month", key="--month", value=month, fix="Write it as 2026-11.")
     settings = load_settings()
-    with open_store(settings) as store, store.reader() as connection:
+    with open_store(settings) as store, store.reader() as connection, connection.begin():
         calls = books.account_calls(connection, [settings.account])
         entered = books.entries(connection, [settings.account])
     found, steps = months(calls, entered), chain(calls, entered).filter(pl.col("unexplained_ugx") != 0)

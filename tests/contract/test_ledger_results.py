@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from sqlalchemy import Connection, select
 
-from mambo_io import accounting, result_rows
+from mambo_io import accounting, bulk, result_rows
 from mambo_io.call_ends import ClaimedCall
 from mambo_io.errors import InputError
 from mambo_io.ledger import Ledger, from_us
@@ -43,7 +43,7 @@ NOBODY = ("", "")
 def test_frames_say_what_the_view_says(
     store: Store, connection: Connection, monkeypatch: pytest.MonkeyPatch, rows_a_piece: int
 ) -> None:
-    monkeypatch.setattr(result_rows, "ROWS_A_PIECE", rows_a_piece)
+    monkeypatch.setattr(bulk, "ROWS_A_PIECE", rows_a_piece)
     campaign = every_outcome(connection).campaign
 
     found = Ledger(store).results(campaign)
@@ -56,6 +56,22 @@ def test_frames_say_what_the_view_says(
         tuple(row)[1:-1] for row in view
     ]
     assert found["client_id"].to_list() == [json.loads(row.kept)["client_id"] for row in view]
+
+
+def test_pieces_are_of_one_state_of_the_ledger(
+    store: Store, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call comes back while they are read: between its state and who in it is unsupported."""
+    run = Run.of(connection, plan(2))
+    call = run.claim_one()
+    read_exceptions = result_rows._exceptions
+
+    def meanwhile(*given: Any) -> pl.DataFrame:
+        run.settle(call, good_reply(call, unsupported=[number(1)]))
+        return read_exceptions(*given)
+
+    monkeypatch.setattr(result_rows, "_exceptions", meanwhile)
+    assert Ledger(store).results(run.campaign)["outcome"].to_list() == ["in_flight"] * 2
 
 
 def test_every_row_of_the_input_has_an_outcome_and_a_reason(store: Store, connection: Connection) -> None:

@@ -16,6 +16,7 @@ import pytest
 from mambo_io.books import TIME
 from mambo_io.ledger import from_us
 from mambo_io.window import KAMPALA
+from pipelines import balances
 from pipelines.statement import chain, months
 from support.accounts import frames, top_up
 from support.simulated_account import Campaign, World
@@ -132,3 +133,19 @@ def healthy(world: World) -> list[Campaign]:
     """Campaigns of which every call was answered: the process was not killed either."""
     campaigns = [simulated(world, seed) for seed in range(CAMPAIGNS)]
     return [campaign for campaign in campaigns if all(call.answered for call in campaign.calls)]
+
+
+def test_a_whole_day_at_once_says_what_its_calls_say_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing of a day has to be looked at, its calls are not: the steps are the same as if they were."""
+    accounts = [account_of(simulated(world, seed)) for world in WORLDS.values() for seed in range(30)]
+    whole_days = balances._whole_days
+    at_once = [chain(*account) for account in accounts]
+    assert sum(not whole_days(*in_us(*account)).is_empty() for account in accounts) > 30
+
+    monkeypatch.setattr(balances, "_whole_days", lambda *given: whole_days(*given).clear())
+
+    assert all(steps.equals(chain(*account)) for steps, account in zip(at_once, accounts, strict=True))
+
+
+def in_us(account_calls: pl.DataFrame, entries: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    return balances._in_us(account_calls, "sent_at", "ended_at"), balances._in_us(entries, "began_at", "at")

@@ -196,7 +196,11 @@ def test_a_step_says_which_calls_and_when() -> None:
 
 
 def test_accounts_have_chains_of_their_own() -> None:
-    facts = [*two_calls(9_700), Call("c0003", 30, 31, 100, 400, account="second"), top_up(9, account="second")]
+    facts: list[Call | Entry] = [
+        *two_calls(9_700),
+        Call("c0003", 30, 31, 100, 400, account="second"),
+        top_up(9, account="second"),
+    ]
     found = chain(*frames(facts))
     assert found.select("account", "calls", "balance_before_ugx", "balance_ugx").rows() == [
         ("main", 2, 10_000, 9_700),
