@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import polars as pl
 from sqlalchemy import Connection, Select, Table
 
 ROWS_A_PIECE = 50_000
+_NUMBERS = count()
 
 
 def insert_rows(connection: Connection, table: Table, rows: pl.DataFrame) -> None:
@@ -41,7 +43,8 @@ def fetch_pieces(connection: Connection, query: Select[Any], types: Mapping[str,
     """
     sql = str(query.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True}))
     driver: Any = connection.connection
-    cursor = driver.cursor(name="pieces") if connection.dialect.name == "postgresql" else driver.cursor()
+    name = f"pieces_{next(_NUMBERS)}"  # several may be open at once
+    cursor = driver.cursor(name=name) if connection.dialect.name == "postgresql" else driver.cursor()
     try:
         cursor.execute(sql, ())  # with parameters, if none: what was written as %% is then read as %
         while rows := cursor.fetchmany(ROWS_A_PIECE):

@@ -94,6 +94,17 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Delivery(StrEnum):
+    """What a provider's export of delivery reports says of one message. The API itself reports no delivery."""
+
+    DELIVERED = "delivered"  # final
+    FAILED = "failed"  # final: expired, rejected, no such subscriber …
+    PENDING = "pending"  # no final word: on its way, or the network does not know
+
+
+NOT_REPORTED = "not_reported"  # in the results, of a person whom the API accepted and no export names
+
+
 @dataclass(frozen=True, slots=True)
 class SendRequest:
     """One send-sms call. `recipients` are E.164 (`+256772123456`), distinct, 1 to 1,000 of them."""

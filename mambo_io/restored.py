@@ -24,7 +24,8 @@ from mambo_io.places import parse_url
 from mambo_io.sqlite_file import check_its_own_log, note_beside, write_note
 from mambo_io.store import Store
 from mambo_io.store_errors import WRITABLE, StoreBusy
-from mambo_io.tables import attempts, campaigns, events, ledger_meta
+from mambo_io.tables import SCHEMA_VERSION, attempts, campaigns, events, ledger_meta
+from mambo_io.upgrades import copy_before_upgrade
 from mambo_io.window import KAMPALA
 
 _UNCONFIRMED = "restored"  # in ledger_meta, with the time, while nobody has confirmed
@@ -67,7 +68,10 @@ def restore(url: str, backup: Path, *, who: str, now: datetime) -> Restored:
     except OSError as error:
         raise StoreError(f"the backup cannot be put in place ({error.strerror})", file=path, fix=WRITABLE) from None
     finally:
-        for file in _files(incoming):
+        for file in (
+            *_files(incoming),
+            *(copy_before_upgrade(incoming, version) for version in range(1, SCHEMA_VERSION)),
+        ):
             file.unlink(missing_ok=True)
     return Restored(path, newest_call, calls_noted, tuple(row.label for row in open_campaigns), replaced)
 

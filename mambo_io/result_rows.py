@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import polars as pl
 from sqlalchemy import Connection, case, select
 
 from mambo_io.bulk import fetch_all, fetch_pieces, frame_of
-from mambo_io.model import ChunkState, ExceptionKind, Outcome
-from mambo_io.tables import attempts, chunks, outcome_of_chunk, recipient_exceptions, recipients, was_called
+from mambo_io.model import NOT_REPORTED, ChunkState, ExceptionKind, Outcome
+from mambo_io.tables import attempts, chunks, deliveries, outcome_of_chunk, recipient_exceptions, recipients, was_called
 
 _ROW_TYPES: dict[str, Any] = {
     "row": pl.Int64,
@@ -43,6 +44,7 @@ _CALL_TYPES: dict[str, Any] = {
     "is_charged": pl.Boolean,
 }
 _EXCEPTION_TYPES: dict[str, Any] = {"row": pl.Int64, "kind": pl.String, "remainder_ugx": pl.Int64}
+_DELIVERY_TYPES: dict[str, Any] = {"row": pl.Int64, "attempt": pl.Int64, "delivery": pl.String}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,8 @@ def result_pieces(connection: Connection, campaign: Edition) -> Iterator[pl.Data
     r = recipients.c
     query = select(*(r[name] for name in _ROW_TYPES)).where(r.campaign_id == campaign.id).order_by(r.row)
     pieces = fetch_pieces(connection, query, _ROW_TYPES)
-    yield _joined(next(pieces, frame_of((), _ROW_TYPES)), calls, exceptions, campaign)
-    for piece in pieces:
-        yield _joined(piece, calls, exceptions, campaign)
+    for piece in chain([next(pieces, frame_of((), _ROW_TYPES))], pieces):
+        yield _joined(piece, calls, exceptions, _deliveries(connection, campaign, piece["row"]), campaign)
 
 
 def _calls(connection: Connection, campaign: Edition) -> pl.DataFrame:
@@ -95,6 +96,14 @@ def _exceptions(connection: Connection, campaign: Edition) -> pl.DataFrame:
     return fetch_all(connection, query, _EXCEPTION_TYPES)
 
 
+def _deliveries(connection: Connection, campaign: Edition, rows: pl.Series) -> pl.DataFrame:
+    """What an export of delivery reports says of the people in `rows`, which are in order."""
+    d = deliveries.c
+    first, last = (rows[0], rows[-1]) if len(rows) else (0, 0)
+    query = select(d.row, d.attempt_id, d.status).where(d.campaign_id == campaign.id, d.row.between(first, last))
+    return fetch_all(connection, query, _DELIVERY_TYPES)
+
+
 def outcome_of_row() -> pl.Expr:
     """From the row's reason, the kind of its exception, and the state of its call, as the view says it."""
     outcomes = {state.value: outcome_of_chunk(state).value for state in ChunkState}
@@ -117,6 +126,12 @@ def reason_of_row() -> pl.Expr:
     )
 
 
+def delivery_of_row() -> pl.Expr:
+    """What was reported of an accepted person (`delivery`: null where nothing was); null for all others."""
+    is_accepted = outcome_of_row() == Outcome.ACCEPTED.value
+    return pl.when(is_accepted).then(pl.col("delivery").fill_null(NOT_REPORTED))
+
+
 def charge_is_shared() -> pl.Expr:
     """Whether the row has a part in what its call was charged; null where it stands in none."""
     kind = pl.col("kind")
@@ -124,10 +139,13 @@ def charge_is_shared() -> pl.Expr:
     return (pl.col("state") == ChunkState.ACCEPTED.value) & (~is_unsupported | pl.col("unsupported_charged"))
 
 
-def _joined(rows: pl.DataFrame, calls: pl.DataFrame, exceptions: pl.DataFrame, campaign: Edition) -> pl.DataFrame:
+def _joined(
+    rows: pl.DataFrame, calls: pl.DataFrame, exceptions: pl.DataFrame, reports: pl.DataFrame, campaign: Edition
+) -> pl.DataFrame:
     frame = (
         rows.join(calls, on="chunk", how="left", maintain_order="left")
         .join(exceptions, on="row", how="left", maintain_order="left")
+        .join(reports, on=["row", "attempt"], how="left", maintain_order="left")
         .select(
             pl.lit(campaign.name).alias("campaign"),
             pl.lit(campaign.edition).alias("edition"),
@@ -152,10 +170,13 @@ def _joined(rows: pl.DataFrame, calls: pl.DataFrame, exceptions: pl.DataFrame, c
             .dt.replace_time_zone("UTC")
             .dt.convert_time_zone("Africa/Kampala")
             .alias("sent_at"),
+            delivery_of_row().alias("delivery"),
             "kept",
         )
     )
     if not campaign.kept_columns:
         return frame.drop("kept")
     kept = pl.Struct(dict.fromkeys(campaign.kept_columns, pl.String))
-    return frame.with_columns(pl.col("kept").str.json_decode(kept)).unnest("kept")
+    # A plan of an earlier version may keep a column whose name is one of ours by now.
+    names = [f"{name}_" if name in frame.drop("kept").columns else name for name in campaign.kept_columns]
+    return frame.with_columns(pl.col("kept").str.json_decode(kept).struct.rename_fields(names)).unnest("kept")

@@ -28,6 +28,7 @@ from mambo_io.store_errors import WRITABLE, LedgerFailed, advice, first_line
 from mambo_io.store_errors import NoLedgerYet as NoLedgerYet
 from mambo_io.store_errors import StoreBusy as StoreBusy
 from mambo_io.tables import SCHEMA_VERSION, SQLITE_STATISTICS, attempts, ledger_meta, metadata
+from mambo_io.upgrades import can_upgrade, copy_before_upgrade, upgrade
 
 _BUSY_TIMEOUT_MS = 30_000
 _KEEPALIVES = {"idle": 10, "interval": 5, "count": 3}  # seconds, seconds, probes
@@ -38,7 +39,9 @@ _WRITE_NOTHING = update(ledger_meta).where(false()).values(value="")
 class Store:
     """A ledger database. `url` is a path, `sqlite:///path` or `postgresql://user:password@host/name`.
 
-    Opens what is there; creates tables only with `create=True`. Raises `StoreError` with one line that says what to do.
+    Opens what is there; creates tables only with `create=True`. A ledger of an earlier version is brought up to date;
+    of a SQLite file a copy as it was stays beside it (`ledger.db.version-1`). Raises `StoreError` with one line that
+    says what to do.
     """
 
     def __init__(self, url: str, *, create: bool = False) -> None:
@@ -52,6 +55,7 @@ class Store:
                 raise StoreError(f"the store cannot be used ({error.strerror})", file=self.path, fix=WRITABLE) from None
         self._engine = self._make_engine(read_only=False)
         self._read_engine = self._make_engine(read_only=True)
+        self.upgraded_from: int | None = None  # the version that the ledger had when it was opened, if another
         try:
             with self._told():
                 self._check_or_create(create=create)
@@ -245,6 +249,8 @@ class Store:
             check_not_older(self.path, newest or 0, note)
         if version is None:
             version = self._create()
+        elif can_upgrade(version):
+            version = self._upgrade(version)
         if version != SCHEMA_VERSION:
             raise StoreError(
                 f"the ledger is of version {version}, this program knows version {SCHEMA_VERSION}",
@@ -271,10 +277,7 @@ class Store:
         return None
 
     def _create(self) -> int:
-        with self._engine.begin() as connection:
-            if not self.is_sqlite:
-                # Two first runs at the same time: the second waits, as BEGIN IMMEDIATE makes it in SQLite.
-                connection.execute(select(func.pg_advisory_xact_lock(0)))
+        with self._alone() as connection:
             version = self._version(connection)
             if version is None:
                 metadata.create_all(connection)
@@ -283,6 +286,26 @@ class Store:
                     connection.exec_driver_sql("INSERT INTO sqlite_stat1 VALUES (?, ?, ?)", list(SQLITE_STATISTICS))
                 connection.execute(ledger_meta.insert(), {"key": "schema_version", "value": str(SCHEMA_VERSION)})
             return version or SCHEMA_VERSION
+
+    def _upgrade(self, version: int) -> int:
+        """Bring the ledger of an earlier version up to date; of a SQLite file a copy as it was stays beside it."""
+        with self._alone() as connection:
+            if self._version(connection) == version:  # or else another process was faster
+                if self.path is not None:
+                    copy = copy_before_upgrade(self.path, version)
+                    copy.unlink(missing_ok=True)  # perhaps half of one, of an upgrade that was killed
+                    self.backup(copy)
+                upgrade(connection, version)
+                self.upgraded_from = version
+            return self._version(connection) or 0
+
+    @contextmanager
+    def _alone(self) -> Iterator[Connection]:
+        """A transaction that writes the schema. Of two processes at the same time the second waits."""
+        with self._engine.begin() as connection:
+            if not self.is_sqlite:  # there BEGIN IMMEDIATE makes it wait
+                connection.execute(select(func.pg_advisory_xact_lock(0)))
+            yield connection
 
     @contextmanager
     def _told(self) -> Iterator[None]:

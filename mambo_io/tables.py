@@ -37,9 +37,18 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import CreateView
 
-from mambo_io.model import CampaignState, CanaryState, ChunkState, ExceptionKind, Outcome, Verdict
+from mambo_io.model import (
+    NOT_REPORTED,
+    CampaignState,
+    CanaryState,
+    ChunkState,
+    Delivery,
+    ExceptionKind,
+    Outcome,
+    Verdict,
+)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # `upgrades.py` says what each version changed
 
 metadata = MetaData()
 
@@ -215,6 +224,20 @@ unsupported = Table(
     Column("row", BigInteger),  # null: no recipient of that call
 )
 
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("campaign_id", BigInteger, ForeignKey("campaigns.id"), primary_key=True, autoincrement=False),
+    Column("row", BigInteger, primary_key=True, autoincrement=False),
+    Column("attempt_id", BigInteger, nullable=False),  # the call that was reported on; of a later one it says nothing
+    Column("status", _enum(Delivery), nullable=False),
+    Column("status_raw", Text, nullable=False),  # as the export wrote it
+    Column("reported_at_us", BigInteger),  # null: the export does not say
+    Column("source", Text, nullable=False),  # the name of the export
+    Column("imported_at_us", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 account_entries = Table(
     "account_entries",
     metadata,
@@ -301,7 +324,7 @@ def kept_value(name: str, dialect: str) -> ColumnElement[str | None]:
 
 def _results_view() -> Select[Any]:
     """One row per recipient of every campaign edition; the columns are described in `pipelines.frames`."""
-    r, c, k, a, x = recipients.c, chunks.c, campaigns.c, attempts.c, recipient_exceptions.c
+    r, c, k, a, x, d = recipients.c, chunks.c, campaigns.c, attempts.c, recipient_exceptions.c, deliveries.c
     outcome = case(
         (r.reason.is_not(None), literal_column(f"'{Outcome.REJECTED}'")),
         (x.kind.is_not(None), cast(x.kind, Text)),  # unsupported, unverified: the outcome's own word
@@ -326,6 +349,8 @@ def _results_view() -> Select[Any]:
         (and_(c.state == literal_column("'accepted'"), a.charged_ugx.is_not(None)), 0),
         else_=null(),
     )
+    is_accepted = and_(r.reason.is_(None), x.kind.is_(None), c.state == literal_column("'accepted'"))
+    delivery = case((is_accepted, func.coalesce(cast(d.status, Text), literal_column(f"'{NOT_REPORTED}'"))))
     called = was_called(c.state)
     return (
         select(
@@ -346,6 +371,7 @@ def _results_view() -> Select[Any]:
             r.chunk,
             case((called, a.id)).label("attempt"),
             case((called, a.intent_at_us)).label("sent_at_us"),
+            delivery.label("delivery"),
             r.kept,
         )
         .select_from(recipients)
@@ -353,7 +379,9 @@ def _results_view() -> Select[Any]:
         .outerjoin(chunks, and_(c.campaign_id == r.campaign_id, c.chunk == r.chunk))
         .outerjoin(attempts, a.id == c.last_attempt)
         .outerjoin(recipient_exceptions, and_(x.campaign_id == r.campaign_id, x.row == r.row))
+        .outerjoin(deliveries, and_(d.campaign_id == r.campaign_id, d.row == r.row, d.attempt_id == c.last_attempt))
     )
 
 
-results = CreateView(_results_view(), "results", metadata=metadata).table
+create_results = CreateView(_results_view(), "results", metadata=metadata)
+results = create_results.table

@@ -19,8 +19,10 @@ def results(name: str, edition: str | None = None, *, store: str | None = None) 
 
     `store` is a ledger file or a PostgreSQL URL (None: MAMBO_STORE, or the default file). Columns: campaign, edition
     (String), row (Int64), phone_raw, e164, network_guess, outcome, reason, message, encoding (String), segments,
-    estimated_ugx, charged_ugx, chunk, attempt (Int64), sent_at (Datetime, Africa/Kampala), then the kept columns
-    (String). `reason` is null only for accepted, planned and in flight; `charged_ugx` is null while unknown.
+    estimated_ugx, charged_ugx, chunk, attempt (Int64), sent_at (Datetime, Africa/Kampala), delivery (String), then the
+    kept columns (String). `reason` is null only for accepted, planned and in flight; `charged_ugx` is null while
+    unknown. `delivery` is what an imported export of delivery reports says (delivered, failed, pending), not_reported
+    for whom none names, and null for everybody whom the API did not accept.
 
     Raises `InputError` for a name or edition that is not there, `StoreError` for a store that cannot be read.
     """

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mambo_io.errors import StoreError
 from mambo_io.ledger import Ledger
+from mambo_io.log import run_log
 from mambo_io.settings import MamboSettings, default_store
 from mambo_io.store import NoLedgerYet, Store
 
@@ -29,7 +30,10 @@ def open_store(settings: MamboSettings, *, create: bool = False) -> Store:
                 raise StoreError(f"cannot be created ({error.strerror})", file=folder, fix=fix) from None
         elif not folder.is_dir():  # this user has never sent anything
             raise NoLedgerYet("there is no ledger yet", file=url, fix="`mambo send` creates it; or set MAMBO_STORE.")
-    return Store(url, create=create)
+    store = Store(url, create=create)
+    if store.upgraded_from is not None:
+        run_log().info("the ledger was of version %d, and is of %d now", store.upgraded_from, store.schema_version)
+    return store
 
 
 def open_ledger(settings: MamboSettings) -> Ledger | None:

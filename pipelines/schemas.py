@@ -13,7 +13,7 @@ import pandera.polars as pa
 import polars as pl
 from pandera.config import ValidationDepth, config_context
 
-from mambo_io.model import Outcome
+from mambo_io.model import NOT_REPORTED, Delivery, Outcome
 from pipelines.frames import REASONS, Reason
 from pipelines.segments import Encoding
 
@@ -71,6 +71,7 @@ RESULTS = pa.DataFrameSchema(
         "chunk": pa.Column(pl.Int64, nullable=True),
         "attempt": pa.Column(pl.Int64, nullable=True),
         "sent_at": pa.Column(pl.Datetime("us", "Africa/Kampala"), nullable=True),
+        "delivery": pa.Column(pl.String, pa.Check.isin([*map(str, Delivery), NOT_REPORTED]), nullable=True),
     },
     name="results",
 )

@@ -18,6 +18,7 @@ RESERVED = frozenset(
     {
         "row", "reject_reason", "phone_raw", "e164", "network_guess", "message", "encoding", "units", "segments",
         "estimated_ugx", "chunk", "campaign", "edition", "outcome", "reason", "charged_ugx", "attempt", "sent_at",
+        "delivery",
     }
 )  # fmt: skip
 

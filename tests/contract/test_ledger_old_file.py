@@ -1,26 +1,65 @@
-"""Ledgers as earlier versions wrote them, byte for byte: today's code reads them and goes on with them."""
+"""Ledgers as earlier versions wrote them, byte for byte: today's code upgrades them, reads them, goes on with them."""
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sqlite3
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
+from sqlalchemy import inspect
 
+from mambo_io.errors import StoreError
 from mambo_io.ledger import Ledger
 from mambo_io.model import CampaignState, CanaryState, ChunkState, Outcome
+from mambo_io.restored import restore
 from mambo_io.store import Store
+from mambo_io.tables import SCHEMA_VERSION, ledger_meta, metadata
+from support.cli import dump
 from support.environment import REPOSITORY
-from support.ledgers import NOON, Run, msisdn, number
+from support.ledgers import NOON, Run, msisdn, number, rows_of
+
+DATA = REPOSITORY / "tests" / "data"
+VERSIONS = range(1, SCHEMA_VERSION + 1)
+
+
+def old_file(version: int, folder: Path) -> Path:
+    """A copy of the file: opening a ledger, even for reading, writes files beside it."""
+    return Path(shutil.copy(DATA / f"ledger-v{version}.db", folder / "ledger.db"))
+
+
+def load_dump(version: int, url: str) -> None:
+    """The same ledger in an empty PostgreSQL database."""
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute((DATA / f"ledger-v{version}.sql").read_text(encoding="utf-8").encode())
+
+
+@pytest.fixture(params=VERSIONS, ids=lambda version: f"v{version}")
+def version(request: pytest.FixtureRequest) -> int:
+    """Of the program that wrote the ledger."""
+    written: int = request.param
+    return written
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, version: int, tmp_path: Path) -> str:
+    """Where the ledger of that version lies."""
+    if request.param == "sqlite":
+        return str(old_file(version, tmp_path))
+    database: str = request.getfixturevalue("postgres_url")
+    load_dump(version, database)
+    return database
 
 
 @pytest.fixture
-def old(tmp_path: Path) -> Iterator[Store]:
-    """A copy of the ledger of schema version 1: opening a ledger, even for reading, writes files beside it."""
-    copy = shutil.copy(REPOSITORY / "tests" / "data" / "ledger-v1.db", tmp_path)
-    with Store(str(copy)) as store:
+def old(url: str) -> Iterator[Store]:
+    with Store(url) as store:
         yield store
 
 
@@ -34,7 +73,7 @@ def test_its_campaigns_are_all_there(old: Store) -> None:
     )
 
 
-def test_its_results_have_an_outcome_in_every_row(old: Store) -> None:
+def test_its_results_have_an_outcome_in_every_row(old: Store, version: int) -> None:
     ledger = Ledger(old)
     people = ledger.results(ledger.get("clinic-day"))
     assert people.select("row", "e164", "outcome", "reason", "charged_ugx", "attempt", "client_id").rows() == [
@@ -51,6 +90,8 @@ def test_its_results_have_an_outcome_in_every_row(old: Store) -> None:
         (11, number(11), "cancelled", "cancelled", None, None, "c11"),
         (12, None, "rejected", "missing", None, None, "c12"),
     ]
+    reported = "delivered" if version > 1 else "not_reported"
+    assert people["delivery"].to_list() == [reported, None, "not_reported", *[None] * 9]
     complete = ledger.results(ledger.get("flour-day"))
     assert complete.select("row", "outcome", "reason", "charged_ugx", "chunk").rows() == [
         (1, "accepted", None, 50, 4),
@@ -96,3 +137,85 @@ def test_what_was_in_flight_is_unknown_to_whoever_goes_on_with_it(old: Store) ->
         assert run.orphans == 1
         assert run.claim(5) == (), "nothing else is left to be sent"
     assert [call.name for call in ledger.unknown_calls(run.campaign)] == ["clinic-day/1/c0004", "clinic-day/1/c0005"]
+
+
+# --- the upgrade -----------------------------------------------------------------------------------------------------
+
+
+def schema_of(store: Store) -> dict[str, list[str]]:
+    """The columns of every table and view."""
+    with store.reader() as connection:
+        found = inspect(connection)
+        return {name: [column["name"] for column in found.get_columns(name)] for name in metadata.tables}
+
+
+def test_an_upgraded_ledger_has_the_tables_and_the_view_of_a_new_one(old: Store, version: int, store_url: str) -> None:
+    assert old.upgraded_from == (version if version < SCHEMA_VERSION else None)
+    with Store(store_url, create=True) as new:
+        assert schema_of(old) == schema_of(new)
+        assert rows_of(old, ledger_meta) == rows_of(new, ledger_meta)
+
+
+def test_a_ledger_is_upgraded_once(old: Store, url: str) -> None:
+    with Store(url) as again:
+        assert again.upgraded_from is None
+
+
+def test_a_copy_of_the_file_as_it_was_stays_beside_it(tmp_path: Path) -> None:
+    ledger = old_file(1, tmp_path)
+    before = dump(ledger)
+    (tmp_path / "ledger.db.version-1").write_bytes(b"half of a copy, from an upgrade that was killed")
+    Store(str(ledger)).close()
+
+    copy = tmp_path / "ledger.db.version-1"
+    assert dump(copy) == before
+    assert copy.stat().st_mode & 0o077 == 0, "it holds everybody's numbers"
+    assert dump(ledger) != before
+    Store(str(ledger)).close()
+    assert dump(copy) == before, "the copy is of before the upgrade, not of later"
+
+
+def test_a_ledger_that_cannot_be_copied_is_not_upgraded(tmp_path: Path) -> None:
+    ledger = old_file(1, tmp_path)
+    before = dump(ledger)
+    (tmp_path / "ledger.db.version-1").mkdir()
+    with pytest.raises(StoreError, match=r"ledger\.db: the store cannot be used"):
+        Store(str(ledger))
+    assert dump(ledger) == before
+
+
+def test_two_processes_may_open_an_old_ledger_at_once(url: str, version: int) -> None:
+    together = threading.Barrier(2)
+
+    def open_it(_: int) -> int | None:
+        together.wait()
+        with Store(url) as store:
+            assert Ledger(store).get("clinic-day").rows == 12
+            return store.upgraded_from
+
+    with ThreadPoolExecutor(2) as threads:
+        upgraded = list(threads.map(open_it, range(2)))
+    assert sorted(upgraded, key=str) == ([version, None] if version < SCHEMA_VERSION else [None, None])
+
+
+def test_a_backup_of_an_earlier_version_is_upgraded_when_it_is_put_in_place(tmp_path: Path) -> None:
+    backup = old_file(1, tmp_path).rename(tmp_path / "backup.db")
+    restored = restore(str(tmp_path / "ledger.db"), backup, who="jane", now=NOON)
+    assert restored.open_campaigns == ("clinic-day/1",)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix not in (".db-wal", ".db-shm")) == [
+        "backup.db",
+        "ledger.db",
+        "ledger.db.newest-call",
+    ]
+
+
+def test_a_kept_column_of_a_name_that_is_ours_by_now_is_renamed(tmp_path: Path) -> None:
+    """`delivery` was an ordinary column of a list when its campaign was sent."""
+    ledger = old_file(1, tmp_path)
+    with contextlib.closing(sqlite3.connect(ledger)) as connection, connection:
+        connection.execute("""UPDATE campaigns SET kept_columns = '["delivery"]' WHERE name = 'clinic-day'""")
+        connection.execute("""UPDATE recipients SET kept = '{"delivery":"at the gate"}' WHERE campaign_id = 1""")
+    with Store(str(ledger)) as store:
+        people = Ledger(store).results(Ledger(store).get("clinic-day"))
+    assert people.columns[-2:] == ["delivery", "delivery_"]
+    assert set(people["delivery_"]) == {"at the gate"}

@@ -15,7 +15,7 @@ from mambo_io import accounting, bulk, result_rows
 from mambo_io.call_ends import ClaimedCall
 from mambo_io.errors import InputError
 from mambo_io.ledger import Ledger, from_us
-from mambo_io.model import CallResult, ChunkState, Outcome
+from mambo_io.model import CallResult, ChunkState, Delivery, Outcome
 from mambo_io.planning import write_plan
 from mambo_io.store import Store
 from mambo_io.tables import account_entries, results
@@ -32,6 +32,7 @@ from support.ledgers import (
     no_connection,
     number,
     plan,
+    report,
     rows_of,
 )
 
@@ -45,15 +46,19 @@ def test_frames_say_what_the_view_says(
 ) -> None:
     monkeypatch.setattr(bulk, "ROWS_A_PIECE", rows_a_piece)
     campaign = every_outcome(connection).campaign
+    report(connection, campaign, dict.fromkeys(range(2, 11), Delivery.DELIVERED))  # of whom one was accepted
 
     found = Ledger(store).results(campaign)
 
     with store.reader() as reader:
         view = reader.execute(select(results).where(results.c.campaign_id == campaign.id).order_by(results.c.row)).all()
-    assert found.columns == [*[column.name for column in results.c][1:-2], "sent_at", "client_id"]
+    assert found.columns == [*[column.name for column in results.c][1:-3], "sent_at", "delivery", "client_id"]
     moments = found["sent_at"].dt.epoch("us")
     assert found.drop("sent_at", "client_id").insert_column(15, moments.alias("sent_at_us")).rows() == [
         tuple(row)[1:-1] for row in view
+    ]
+    assert found.filter(pl.col("delivery").is_not_null()).select("row", "delivery").rows() == [
+        *((1, "not_reported"), (3, "delivered")),
     ]
     assert found["client_id"].to_list() == [json.loads(row.kept)["client_id"] for row in view]
 
@@ -118,6 +123,7 @@ def test_the_columns_of_the_results_are_those_promised(store: Store, connection:
         "chunk": pl.Int64,
         "attempt": pl.Int64,
         "sent_at": pl.Datetime("us", "Africa/Kampala"),
+        "delivery": pl.String,
         "client_id": pl.String,
         "District": pl.String,
     }

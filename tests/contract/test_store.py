@@ -21,7 +21,7 @@ from mambo_io.errors import StoreError
 from mambo_io.ledger import Ledger
 from mambo_io.places import file_system_of
 from mambo_io.store import NoLedgerYet, Store, store_name
-from mambo_io.tables import ledger_meta
+from mambo_io.tables import SCHEMA_VERSION, ledger_meta
 from support.ledgers import execute, new_ledger
 from support.postgres import PostgresServer
 
@@ -73,7 +73,7 @@ def a_ledger_with_a_damaged_head(folder: Path) -> Path:
 def a_newer_ledger(folder: Path) -> Path:
     path = new_ledger(folder / "ledger.db")
     with Store(str(path)) as store, store.writer() as connection, connection.begin():
-        connection.execute(ledger_meta.update().values(value="2"))
+        connection.execute(ledger_meta.update().values(value=str(SCHEMA_VERSION + 1)))
     return path
 
 
@@ -117,7 +117,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "newer": (
         a_newer_ledger,
-        f"the ledger is of version 2, this program knows version 1. {NEWER}",
+        f"the ledger is of version {SCHEMA_VERSION + 1}, this program knows version {SCHEMA_VERSION}. {NEWER}",
     ),
     **{
         folder: (
@@ -346,7 +346,7 @@ def test_looking_at_a_server_creates_nothing(postgres_url: str) -> None:
 def test_a_store_that_was_created_is_there(store_url: str) -> None:
     Store(store_url, create=True).close()
     with Store(store_url) as store:
-        assert store.schema_version == 1
+        assert store.schema_version == SCHEMA_VERSION
         assert Ledger(store).campaigns() == []
         assert store.size_mb() > 0
     Store(store_url, create=True).close()

@@ -16,16 +16,17 @@ from typing import Any
 
 import httpx
 import polars as pl
-from sqlalchemy import Connection, Table, create_engine, select, text, update
+from sqlalchemy import Connection, Table, and_, create_engine, select, text, update
 
 from mambo_io.call_ends import CallEnd, ClaimedCall
+from mambo_io.deliveries import KNOWN, record_reports
 from mambo_io.ledger import CampaignRow
-from mambo_io.model import CallResult, ChunkState
+from mambo_io.model import CallResult, ChunkState, Delivery
 from mambo_io.planning import Plan, write_plan
 from mambo_io.sender import Exchange, Hold, Limits, Sender
 from mambo_io.side_file import KeptReplies
 from mambo_io.store import Store
-from mambo_io.tables import chunks
+from mambo_io.tables import chunks, recipients
 from mambo_io.verdicts import judge_failure, judge_reply
 from pipelines.chunking import text_key
 from pipelines.sending import receipt_agrees
@@ -243,6 +244,31 @@ def every_outcome(connection: Connection) -> Run:
     with connection.begin():
         connection.execute(update(chunks).where(chunks.c.chunk == 6).values(state=ChunkState.CANCELLED))
     return run
+
+
+def report(
+    connection: Connection,
+    campaign: CampaignRow,
+    statuses: Mapping[int, Delivery],
+    *,
+    attempts: Mapping[int, int] | None = None,
+    now: datetime = NOON,
+) -> None:
+    """Record that an export says this of the people in these rows; `attempts` are calls other than their last one."""
+    with connection.begin():
+        last = dict(
+            connection.execute(
+                select(recipients.c.row, chunks.c.last_attempt)
+                .join(chunks, and_(chunks.c.campaign_id == campaign.id, chunks.c.chunk == recipients.c.chunk))
+                .where(recipients.c.campaign_id == campaign.id)
+            ).all()
+        )
+    reports = [
+        (campaign.id, row, (attempts or last)[row], status, status.upper(), None, False)
+        for row, status in statuses.items()
+    ]
+    frame = pl.DataFrame(reports, schema={**KNOWN, "is_known": pl.Boolean}, orient="row")
+    record_reports(connection, frame, source="export.csv", who="officer", now=now)
 
 
 def rows_of(store: Store, table: Table, **where: Any) -> list[dict[str, Any]]:

@@ -1,4 +1,5 @@
-"""Write the small ledger that later versions must still be able to read: `tests/data/ledger-v<schema version>.db`.
+"""Write the small ledger that later versions must still be able to read, as it lies in SQLite and in PostgreSQL:
+`tests/data/ledger-v<schema version>.db`, and a dump beside it, `.sql`.
 
 Run once for each version of the schema, from the repository's folder, and commit what it writes:
 `PYTHONPATH=.:tests python tests/support/make_old_ledger.py`. A file that is there is not written again.
@@ -11,19 +12,22 @@ from datetime import timedelta
 from pathlib import Path
 
 from mambo_io import accounting
-from mambo_io.model import CampaignState
+from mambo_io.model import CampaignState, Delivery
 from mambo_io.planning import write_suppressions
 from mambo_io.sender import Hold
 from mambo_io.store import Store
 from mambo_io.tables import SCHEMA_VERSION
+from support import postgres
 from support.environment import REPOSITORY
-from support.ledgers import NOON, Run, bad_reply, every_outcome, good_reply, plan, suppressed
+from support.ledgers import NOON, Run, bad_reply, every_outcome, good_reply, plan, report, suppressed
 
 
 def fill(store: Store) -> None:
-    """A campaign with a person of every outcome, and one that is complete: a call was split, people opted out."""
+    """A campaign with a person of every outcome, of which a provider has reported one accepted person and one unknown;
+    and one that is complete: a call was split, people opted out."""
     with store.writer() as connection:
-        every_outcome(connection)
+        clinic_day = every_outcome(connection).campaign
+        report(connection, clinic_day, {1: Delivery.DELIVERED, 8: Delivery.FAILED})
         run = Run.of(connection, plan(3, 2, 1, name="flour-day", edition="2026-03-02", canaries=1))
         canary = run.claim_one()
         run.settle(canary, bad_reply(canary, 413))
@@ -42,3 +46,8 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder, Store(str(Path(folder) / "ledger.db"), create=True) as store:
         fill(store)
         store.backup(target)
+    with postgres.running() as server, server.database() as url:
+        with Store(url, create=True) as store:
+            fill(store)
+        with target.with_suffix(".sql").open("x", encoding="utf-8") as dump:
+            dump.write(server.dump(url))

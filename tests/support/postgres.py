@@ -43,6 +43,7 @@ class PostgresServer:
 
     port: int
     folder: Path
+    binaries: Path
 
     def url(self, database: str) -> str:
         """The SQLAlchemy URL of `database`, as MAMBO_STORE takes it."""
@@ -57,6 +58,16 @@ class PostgresServer:
             yield self.url(name)
         finally:
             self._execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def dump(self, url: str) -> str:
+        """The database at `url` as SQL that any driver can execute: no comments, nothing for `psql` alone."""
+        host = ("--host=127.0.0.1", f"--port={self.port}", f"--username={_USER}")
+        how = ("--no-owner", "--no-privileges", "--no-comments", "--inserts")
+        command = [str(self.binaries / "pg_dump"), *host, *how, url.rpartition("/")[2]]
+        environment = {"PATH": os.environ["PATH"], "PGPASSWORD": _PASSWORD}
+        text = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=True).stdout
+        lines = [line for line in text.splitlines() if line and not line.startswith(("--", "\\"))]
+        return "\n".join([*lines, ""])
 
     def _execute(self, statement: sql.Composed) -> None:
         with psycopg.connect(
@@ -89,7 +100,7 @@ def running(*, fsync: bool = False) -> Iterator[PostgresServer]:
             assert supervisor.stdout is not None
             if supervisor.stdout.readline() != "ready\n":
                 raise RuntimeError("the tests' PostgreSQL server did not start; its log is above")
-            yield PostgresServer(port, folder)
+            yield PostgresServer(port, folder, binaries)
             # Leaving the block closes the pipe and waits until the server is gone.
     finally:
         shutil.rmtree(folder, ignore_errors=True)

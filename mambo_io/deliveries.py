@@ -1,0 +1,229 @@
+"""Delivery reports in the ledger: whom they may be about, what is known already, and writing them.
+
+A report is kept for one recipient and one call (`attempt_id`). It changes no outcome: the API's word is *accepted*, and
+what a provider's export says stands beside it. Which report counts is decided in `pipelines.delivery_matching`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal_column, select
+
+from mambo_io.bulk import fetch_all, fetch_pieces, insert_rows
+from mambo_io.ledger import CampaignRow, call_name, to_us
+from mambo_io.model import ChunkState, Delivery, ExceptionKind, Outcome
+from mambo_io.tables import (
+    attempts,
+    campaigns,
+    chunks,
+    deliveries,
+    events,
+    outcome_of_chunk,
+    recipient_exceptions,
+    recipients,
+    was_called,
+)
+
+_ROWS_A_COMMIT = 50_000  # so that a sender beside us never waits long
+_ROWS_NAMED = 10
+_ROWS_A_DELETE = 10_000
+
+# Who stands under a number: what the columns of `people_of` mean.
+PEOPLE = {
+    "campaign_id": pl.Int64,
+    "row": pl.Int64,
+    "msisdn": pl.Int64,
+    "attempt_id": pl.Int64,  # null: never called
+    "sent_at_us": pl.Int64,  # the intent of that call
+    "outcome": pl.String,
+}
+KNOWN = {
+    "campaign_id": pl.Int64,
+    "row": pl.Int64,
+    "attempt_id": pl.Int64,
+    "status": pl.String,
+    "status_raw": pl.String,
+    "reported_at_us": pl.Int64,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """People of one outcome whom an export names although the API did not accept them, or nobody knows whether.
+
+    `call` is the API call (`clinic-day/1/c0007`) where all of it is unknown, refused or in flight; else `rows` are the
+    first ten of the people.
+    """
+
+    outcome: Outcome
+    people: int
+    delivered: int  # of them
+    call: str | None = None
+    rows: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryCounts:
+    """Of the accepted recipients of a campaign edition so many were reported as …; `evidence` on all others."""
+
+    accepted: dict[Delivery, int]
+    evidence: tuple[Evidence, ...]
+
+
+def people_of(connection: Connection, account: str, numbers: pl.Series) -> pl.DataFrame:
+    """Everybody under one of `numbers` (Int64 digits of E.164) in a campaign of the account that has begun: `PEOPLE`.
+
+    Of each campaign only the rows that are asked for are kept in memory.
+    """
+    k, r = campaigns.c, recipients.c
+    wanted = numbers.unique().to_frame("msisdn")
+    found = [pl.DataFrame(schema=PEOPLE)]
+    begun = select(k.id).where(k.account == account, k.first_call_at_us.is_not(None)).order_by(k.id)
+    for campaign_id in connection.scalars(begun).all():
+        calls, exceptions = _calls(connection, campaign_id), _exceptions(connection, campaign_id)
+        query = select(r.row, r.msisdn, r.chunk).where(r.campaign_id == campaign_id, r.msisdn.is_not(None))
+        for piece in fetch_pieces(connection, query, {"row": pl.Int64, "msisdn": pl.Int64, "chunk": pl.Int64}):
+            people = piece.join(wanted, on="msisdn", how="semi", maintain_order="left")
+            found.append(_with_outcome(people, calls, exceptions, campaign_id))
+    return pl.concat(found)
+
+
+def known_reports(connection: Connection, campaign_ids: list[int]) -> Iterator[pl.DataFrame]:
+    """What was imported of these campaign editions, in pieces: `KNOWN`."""
+    d = deliveries.c
+    for campaign_id in campaign_ids:
+        query = select(*(d[name] for name in KNOWN)).where(d.campaign_id == campaign_id)
+        yield from fetch_pieces(connection, query, KNOWN)
+
+
+def record_reports(connection: Connection, reports: pl.DataFrame, *, source: str, who: str, now: datetime) -> None:
+    """Write `reports` (`KNOWN`, and Boolean `is_known`: another report of that person stands already).
+
+    At most 50,000 a commit: an import that is killed has written a part, and the same import again writes the rest.
+    """
+    written = reports.drop("is_known").with_columns(
+        pl.lit(source).alias("source"), pl.lit(to_us(now), pl.Int64).alias("imported_at_us")
+    )
+    for start in range(0, reports.height, _ROWS_A_COMMIT):
+        batch = reports.slice(start, _ROWS_A_COMMIT)
+        with connection.begin():
+            _delete(connection, batch.filter("is_known"))
+            insert_rows(connection, deliveries, written.slice(start, _ROWS_A_COMMIT))
+    with connection.begin():
+        for campaign_id, count in reports.group_by("campaign_id", maintain_order=True).len().iter_rows():
+            account = connection.scalar(select(campaigns.c.account).where(campaigns.c.id == campaign_id))
+            connection.execute(
+                insert(events),
+                {
+                    "campaign_id": campaign_id,
+                    "account": account,
+                    "at_us": to_us(now),
+                    "kind": "deliveries_imported",
+                    "who": who,
+                    "detail": f"{source}: {count} reports",
+                },
+            )
+
+
+def delivery_counts(connection: Connection, campaign: CampaignRow) -> DeliveryCounts | None:
+    """What was reported of a campaign edition; None when nothing was imported of it."""
+    d, c, x = deliveries.c, chunks.c, recipient_exceptions.c
+    by_attempt = (
+        select(d.attempt_id, d.status, func.count().label("people"))
+        .where(d.campaign_id == campaign.id)
+        .group_by(d.attempt_id, d.status)
+        .subquery()
+    )
+    by_call = connection.execute(
+        select(c.chunk, c.state, by_attempt.c.status, by_attempt.c.people)
+        .join(by_attempt, by_attempt.c.attempt_id == c.last_attempt)
+        .where(c.campaign_id == campaign.id, was_called(c.state))
+        .order_by(c.chunk)
+    ).all()
+    if not by_call:
+        return None
+    its_exception = and_(x.campaign_id == d.campaign_id, x.row == d.row, x.attempt_id == d.attempt_id)
+    apart = connection.execute(
+        select(x.kind, d.status, func.count().label("people"))
+        .join_from(deliveries, recipient_exceptions, its_exception)
+        .where(x.campaign_id == campaign.id, x.kind.is_not(None))
+        .group_by(x.kind, d.status)
+    ).all()
+    accepted: Counter[Delivery] = Counter()
+    open_calls: dict[tuple[ChunkState, int], Counter[Delivery]] = {}
+    for chunk, state, status, people in by_call:
+        counts = accepted if state is ChunkState.ACCEPTED else open_calls.setdefault((state, chunk), Counter())
+        counts[status] += people
+    for _, status, people in apart:
+        accepted[status] -= people
+    evidence = [
+        Evidence(outcome_of_chunk(state), counts.total(), counts[Delivery.DELIVERED], call=call_name(campaign, chunk))
+        for (state, chunk), counts in open_calls.items()
+    ]
+    for kind in ExceptionKind:
+        counts = Counter({status: people for its_kind, status, people in apart if its_kind is kind})
+        if counts:
+            first = (
+                select(d.row)
+                .join_from(deliveries, recipient_exceptions, its_exception)
+                .where(x.campaign_id == campaign.id, x.kind == kind)
+                .order_by(d.row)
+                .limit(_ROWS_NAMED)
+            )
+            rows = tuple(connection.scalars(first))
+            evidence.append(Evidence(Outcome(kind.value), counts.total(), counts[Delivery.DELIVERED], rows=rows))
+    return DeliveryCounts({status: accepted[status] for status in Delivery}, tuple(evidence))
+
+
+def _calls(connection: Connection, campaign_id: int) -> pl.DataFrame:
+    """One row for each planned call: chunk, outcome of its people, and its attempt where that says something."""
+    c, a = chunks.c, attempts.c
+    query = (
+        select(c.chunk, c.state, a.id, a.intent_at_us)
+        .outerjoin_from(chunks, attempts, and_(a.id == c.last_attempt, was_called(c.state)))
+        .where(c.campaign_id == campaign_id)
+    )
+    schema = {"chunk": pl.Int64, "state": pl.String, "attempt_id": pl.Int64, "sent_at_us": pl.Int64}
+    outcomes = {state.value: outcome_of_chunk(state).value for state in ChunkState}
+    calls = fetch_all(connection, query, schema)
+    return calls.with_columns(pl.col("state").replace_strict(outcomes, return_dtype=pl.String).alias("outcome"))
+
+
+def _exceptions(connection: Connection, campaign_id: int) -> pl.DataFrame:
+    x = recipient_exceptions.c
+    query = select(x.row, x.kind).where(x.campaign_id == campaign_id, x.kind.is_not(None))
+    schema = {"row": pl.Int64, "kind": pl.String}
+    return fetch_all(connection, query, schema)
+
+
+def _with_outcome(
+    people: pl.DataFrame, calls: pl.DataFrame, exceptions: pl.DataFrame, campaign_id: int
+) -> pl.DataFrame:
+    return (
+        people.join(calls, on="chunk", how="left")
+        .join(exceptions, on="row", how="left")
+        .select(
+            pl.lit(campaign_id, pl.Int64).alias("campaign_id"),
+            "row",
+            "msisdn",
+            "attempt_id",
+            "sent_at_us",
+            # Who stands in no call was turned away.
+            pl.coalesce("kind", "outcome", pl.lit(Outcome.REJECTED.value)).alias("outcome"),
+        )
+    )
+
+
+def _delete(connection: Connection, rows: pl.DataFrame) -> None:
+    for (campaign_id,), its in rows.group_by("campaign_id"):
+        for part in its.select("row").iter_slices(_ROWS_A_DELETE):
+            # As numbers in the text of the statement: ten thousand parameters take longer than to delete the rows.
+            wanted: ColumnElement[Any] = literal_column(f"({', '.join(map(str, part['row']))})")
+            is_one = deliveries.c.row.bool_op("IN")(wanted)
+            connection.execute(delete(deliveries).where(deliveries.c.campaign_id == campaign_id, is_one))
