@@ -220,20 +220,20 @@ def _in_front() -> pl.Series:
 
 # --- which column, and is it sound -----------------------------------------------------------------------------------
 
-_PHONE_HEADER = re.compile(
+PHONE_HEADER = re.compile(
     r"(?:phone|telephone|tel|mobile|mob|cell|msisdn|contact|number|whatsapp|essimu)+s?(?:no|nos|num|number|numbers)?"
 )
 PHONE_SAMPLE_ROWS = 1_000
 
 
-def find_phone_column(frame: pl.DataFrame, file: Path) -> str:
+def find_phone_column(frame: pl.DataFrame, file: Path, *, header: re.Pattern[str] = PHONE_HEADER) -> str:
     """The one column that is plainly the phone column: by its header, and most of its filled cells hold a number.
 
     Headers such as `phone`, `Tel. No`, `MOBILE NUMBER`, `msisdn`, `phone_no`, `Contact`; the first thousand rows are
-    looked at. Raises `InputError`, which names the columns and the key that settles it, when there is none or more
-    than one.
+    looked at. `header` is what a name has to look like, in small letters and without signs. Raises `InputError`, which
+    names the columns and the key that settles it, when there is none or more than one.
     """
-    by_name = [name for name in frame.columns if _PHONE_HEADER.fullmatch(re.sub(r"[\W_]", "", name.lower()))]
+    by_name = [name for name in frame.columns if header.fullmatch(re.sub(r"[\W_]", "", name.lower()))]
     found = [name for name in by_name if _holds_numbers(frame.select(name).head(PHONE_SAMPLE_ROWS))]
     match found:
         case [column]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mambo_io.deliveries import Evidence, delivery_counts
 from mambo_io.ledger import CampaignRow, Ledger, UnknownCall
-from mambo_io.model import CampaignState, ChunkState, Outcome, StopReason
+from mambo_io.model import NOT_REPORTED, CampaignState, ChunkState, Outcome, StopReason
 
 NOBODY_COUNTED = "nobody in it was counted"  # the detail of a canary that cannot tell anything
 UNKNOWN_CALLS = "unknown_calls"  # the stop reason of a campaign of which only unknown calls are left
@@ -39,6 +40,8 @@ class CampaignSummary:
     charged_ugx: int
     differences: dict[str, int]  # estimated less charged, by cause
     unknown_calls: tuple[UnknownCall, ...]
+    deliveries: dict[str, int]  # accepted recipients by what a provider's export says of them; none was imported: empty
+    delivery_evidence: tuple[Evidence, ...]  # others whom it names
     next_command: str | None
     sending_seconds: float
 
@@ -70,6 +73,12 @@ def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str) -> Campaig
     other = totals.estimated_ugx - totals.charged_ugx - sum(differences.values())
     if other:
         differences["price, segment count or cost other than expected"] = other
+    with ledger.store.reader() as connection:
+        reported = delivery_counts(connection, campaign)
+    deliveries: dict[str, int] = {}
+    if reported is not None:
+        deliveries = {status.value: people for status, people in reported.accepted.items()}
+        deliveries[NOT_REPORTED] = totals.outcomes.get(Outcome.ACCEPTED, 0) - sum(deliveries.values())
     return CampaignSummary(
         campaign=campaign.name,
         edition=campaign.edition,
@@ -85,6 +94,8 @@ def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str) -> Campaig
         charged_ugx=totals.charged_ugx,
         differences=differences,
         unknown_calls=tuple(unknown),
+        deliveries=deliveries,
+        delivery_evidence=() if reported is None else reported.evidence,
         next_command=_next_command(campaign, unknown, totals.outcomes.get(Outcome.PLANNED, 0), command),
         sending_seconds=ledger.last_run_seconds(campaign),
     )

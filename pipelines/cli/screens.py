@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mambo_io.deliveries import Evidence
 from mambo_io.ledger import CampaignRow
 from mambo_io.model import Outcome
 from mambo_io.window import KAMPALA
@@ -100,6 +101,7 @@ def show_summary(summary: CampaignSummary) -> None:
     show_reasons(summary.rejected)
     _pairs([("Estimated", f"UGX {summary.estimated_ugx:,}"), ("Charged", f"[bold]UGX {summary.charged_ugx:,}[/bold]")])
     _pairs([(f"  {cause}", f"UGX {amount:,}") for cause, amount in summary.differences.items()])
+    show_deliveries(summary)
     for call in summary.unknown_calls:
         out.print(
             f"[yellow]Unknown:[/yellow] API call {escape(call.name)} of {local_time(call.intent_at)}, "
@@ -113,6 +115,38 @@ def show_summary(summary: CampaignSummary) -> None:
         )
     if summary.next_command is not None:
         say("Next:", command=summary.next_command)
+
+
+def show_deliveries(summary: CampaignSummary) -> None:
+    """What a provider's export says of the accepted people, and of others; nothing where none was imported."""
+    if summary.deliveries:
+        out.print("Of those accepted, as the provider's export says:")
+        _pairs([(f"  {status.replace('_', ' ')}", f"{number:,}") for status, number in summary.deliveries.items()])
+    for evidence in summary.delivery_evidence:
+        where = f"API call {evidence.call}" if evidence.call else f"row {', '.join(map(str, evidence.rows))}"
+        more = " and more" if len(evidence.rows) < evidence.people and not evidence.call else ""
+        say(
+            f"In the export, too: {people(evidence.people)} {evidence.outcome.replace('_', ' ')} here ({where}{more}), "
+            f"{evidence.delivered:,} as delivered."
+        )
+        which = _to_resolve(evidence)
+        if which is not None:
+            edition = f" --edition {summary.edition}"
+            say(
+                "  To record it:",
+                command=f"mambo resolve {summary.campaign} {which}{edition} --accepted --by NAME --note WHY",
+            )
+
+
+def _to_resolve(evidence: Evidence) -> str | None:
+    """How `mambo resolve` is told whom it is about; None where nobody can resolve it."""
+    match evidence.outcome:
+        case Outcome.UNKNOWN if evidence.call is not None:
+            return evidence.call.rpartition("/")[2]
+        case Outcome.UNVERIFIED:
+            return f"--row {evidence.rows[0]}"
+        case _:
+            return None
 
 
 def show_campaigns(summaries: Iterable[CampaignSummary]) -> None:

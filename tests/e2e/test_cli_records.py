@@ -125,7 +125,8 @@ def test_a_ledger_without_campaigns(cli: Cli, api: SandboxHandle) -> None:
 
 COLUMNS = [
     "campaign", "edition", "row", "phone_raw", "e164", "network_guess", "outcome", "reason", "message", "encoding",
-    "segments", "estimated_ugx", "charged_ugx", "chunk", "attempt", "sent_at", "first_name", "day",
+    "segments", "estimated_ugx", "charged_ugx", "chunk", "attempt", "sent_at", "delivery",
+    "first_name", "day",
 ]  # fmt: skip
 
 
