@@ -1,4 +1,4 @@
-"""Writes the example lists beside it: people.csv, people.xlsx, people.parquet and opt_outs.csv.
+"""Writes the example lists beside it: people.csv, people.xlsx, people.parquet, opt_outs.csv and deliveries.csv.
 
     python data/make_examples.py
 
@@ -19,6 +19,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import polars as pl
 import xlsxwriter
+
+from pipelines.campaign import load_campaign
+from pipelines.prepare import prepare
 
 T = TypeVar("T")
 
@@ -271,7 +274,7 @@ def _clean_person(client_id: str, chance: Chance, taken: set[str]) -> Person:
 
 
 def write_examples(folder: Path) -> None:
-    """Write the four files into `folder`; the CSV files come out the same to the byte every time."""
+    """Write the five files into `folder`; the CSV files come out the same to the byte every time."""
     people = make_people()
     rows: list[Person | str] = []  # a person, or a blank line
     for place, person in enumerate(people):
@@ -280,6 +283,7 @@ def write_examples(folder: Path) -> None:
     _write_workbook(rows, folder / "people.xlsx")
     _parquet_frame(rows).write_parquet(folder / "people.parquet")
     (folder / "opt_outs.csv").write_bytes("".join(_opt_out_lines(people)).encode())
+    (folder / "deliveries.csv").write_bytes("".join(_delivery_lines()).encode())
 
 
 def _csv_lines(rows: Sequence[Person | str]) -> Iterator[str]:
@@ -345,6 +349,30 @@ def _opt_out_lines(people: Sequence[Person]) -> Iterator[str]:
     for index, phone in enumerate((*listed, *NOT_IN_THE_LIST)):
         since = dt.date(2025, 2, 3) + dt.timedelta(days=11 * index)
         yield _csv_line([phone, f"{since:{DATE}}", OPTED_OUT[index % len(OPTED_OUT)]])
+
+
+# What became of a hundred messages: what the receipts say, one after the other. Of two there is none.
+RECEIPTS = (
+    *[("DELIVRD",)] * 78, *[("ENROUTE", "DELIVRD")] * 10, *[("UNDELIV",)] * 4, ("ENROUTE", "UNDELIV"),
+    *[("EXPIRED",)] * 3, ("REJECTD",), ("ENROUTE",), (), (),
+)  # fmt: skip
+ERRORS = {"DELIVRD": "000", "ENROUTE": "000", "UNDELIV": "001", "EXPIRED": "027", "REJECTD": "088"}
+ANOTHER_SENDERS = "256772000119"  # the provider mixed in a message that was not ours
+
+
+def _delivery_lines() -> Iterator[str]:
+    """What a provider exports after the campaign clinic-day. No times: the example may be sent on any day.
+
+    One network, which the category does not promise to reach, reports nothing.
+    """
+    chance = Chance(34)
+    plan = prepare(load_campaign(Path(__file__).with_name("clinic-day.toml")), edition="1", account="", ledger=None)
+    sent = plan.frame.filter(pl.col("chunk").is_not_null() & (pl.col("network_guess") != "LycaMobile"))
+    yield _csv_line(["MSISDN", "Network", "Status", "Error"])
+    yield _csv_line([ANOTHER_SENDERS, "MTN", "DELIVRD", ERRORS["DELIVRD"]])
+    for e164, network in sent.select("e164", "network_guess").iter_rows():
+        for status in chance.one_of(RECEIPTS):
+            yield _csv_line([e164.removeprefix("+"), network, status, ERRORS[status]])
 
 
 if __name__ == "__main__":

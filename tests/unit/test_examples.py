@@ -58,7 +58,7 @@ def clinic_day() -> pl.DataFrame:
 
 def test_the_script_writes_what_is_there(tmp_path: Path) -> None:
     write_examples(tmp_path)
-    for name in ("people.csv", "opt_outs.csv"):
+    for name in ("people.csv", "opt_outs.csv", "deliveries.csv"):
         assert (tmp_path / name).read_bytes() == (DATA / name).read_bytes(), name
     assert cells(tmp_path / "people.xlsx") == cells(DATA / "people.xlsx")
     assert_frame_equal(pl.read_parquet(tmp_path / "people.parquet"), pl.read_parquet(DATA / "people.parquet"))
