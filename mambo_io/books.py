@@ -15,12 +15,13 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, and_, cast, func, 
 
 from mambo_io.bulk import fetch_all
 from mambo_io.model import CampaignState, ChunkState, Verdict
-from mambo_io.result_rows import charge_is_shared, outcome_of_row, reason_of_row
+from mambo_io.result_rows import charge_is_shared, delivery_of_row, outcome_of_row, reason_of_row
 from mambo_io.tables import (
     account_entries,
     attempts,
     campaigns,
     chunks,
+    deliveries,
     kept_value,
     recipient_exceptions,
     recipients,
@@ -50,7 +51,8 @@ _CALL_TYPES: dict[str, Any] = {
 }
 _GROUP_TYPES: dict[str, Any] = {
     "chunk": pl.Int64,
-    **dict.fromkeys(("network_guess", "row_reason", "kind", "kept"), pl.String),
+    **dict.fromkeys(("network_guess", "row_reason", "kind", "kept", "delivery"), pl.String),
+    "reported_attempt": pl.Int64,
     **dict.fromkeys(("recipients", "segments_expected", "estimated_ugx", "remainder_ugx", "first_row"), pl.Int64),
 }
 _ACCOUNT_CALL_TYPES: dict[str, Any] = {
@@ -134,25 +136,26 @@ def calls(connection: Connection, campaign: Mapping[str, Any]) -> pl.DataFrame:
 def groups(
     connection: Connection, campaign: Mapping[str, Any], called: pl.DataFrame, *, kept: str | None = None
 ) -> pl.DataFrame:
-    """The recipients of a campaign edition, counted: those of one call, network and outcome (and kept value) together.
+    """The recipients of a campaign edition, counted: those of one call, network, outcome, delivery (and kept value).
 
     `called` is what `calls` says of it. Out: chunk, attempt (Int64; null: in no call), network_guess, outcome, reason,
-    kept (String), recipients, segments_expected, estimated_ugx (Int64; of who was to be sent something at the plan),
-    charged_ugx (Int64; null: unknown), shares_charge (Boolean: it has a part in what its call was charged), first_row
-    (Int64, the lowest row of the group).
+    delivery (as in the results), kept (String), recipients, segments_expected, estimated_ugx (Int64; of who was to be
+    sent something at the plan), charged_ugx (Int64; null: unknown), shares_charge (Boolean: it has a part in what its
+    call was charged), first_row (Int64, the lowest row of the group).
     """
-    r, x = recipients.c, recipient_exceptions.c
+    r, x, d = recipients.c, recipient_exceptions.c, deliveries.c
     value = null() if kept is None else kept_value(kept, connection.dialect.name)
     people = (
         select(r.chunk, r.network_guess, r.reason, x.kind, value.label("kept"), r.row, r.estimated_ugx, x.remainder_ugx)
-        .add_columns(r.segments)
+        .add_columns(r.segments, d.status, d.attempt_id)
         .select_from(recipients)
         .outerjoin(recipient_exceptions, and_(x.campaign_id == r.campaign_id, x.row == r.row))
+        .outerjoin(deliveries, and_(d.campaign_id == r.campaign_id, d.row == r.row))
         .where(r.campaign_id == campaign["id"])
         .subquery()
     )
     p = people.c
-    keys = (p.chunk, p.network_guess, p.reason, p.kind, p.kept)
+    keys = (p.chunk, p.network_guess, p.reason, p.kind, p.kept, p.status, p.attempt_id)
     counted = (
         func.count(),
         _total(p.segments, where=p.estimated_ugx.is_not(None)),
@@ -171,15 +174,18 @@ def groups(
         pl.col("cost_ugx").is_not_null().alias("is_charged"),
     )
     is_accepted = pl.col("state") == ChunkState.ACCEPTED.value
+    is_on_this_call = pl.col("reported_attempt") == pl.col("attempt")
     return (
         found.rename({"row_reason": "reason"})
         .join(current, on="chunk", how="left")
+        .with_columns(pl.when(is_on_this_call).then("delivery").alias("delivery"))
         .select(
             "chunk",
             "attempt",
             "network_guess",
             outcome_of_row().alias("outcome"),
             reason_of_row().alias("reason"),
+            delivery_of_row().alias("delivery"),
             "kept",
             "recipients",
             "segments_expected",

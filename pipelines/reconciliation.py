@@ -86,9 +86,9 @@ class Books:
     consistent (Boolean), alarms (String), then `MEASURES` of the people who stand in it now.
 
     `tally`: recipients counted by campaign, edition (String), day (Date; null: in no call), network_guess, outcome,
-    reason (String), delivery (String; null until delivery reports are imported), kept (String; the column `kept`),
-    is_priced (Boolean: charge and segments of its call are known, and it has a part in them): recipients and the other
-    measures.
+    reason, delivery (String; of accepted people what an imported export says, or not_reported), kept (String; the
+    column `kept`), is_priced (Boolean: charge and segments of its call are known, and it has a part in them):
+    recipients and the other measures.
 
     `account_calls`: every call of the accounts that cost something or may have, of all campaigns, from the first one to
     the end of the period: account, call (String), sent_at, ended_at (Datetime; null: in flight), expected_ugx,
@@ -390,9 +390,8 @@ def _no_tally() -> pl.DataFrame:
 
 
 def _tally(explained: pl.DataFrame) -> pl.DataFrame:
-    keys = ("day", "network_guess", "outcome", "reason", "kept", "is_priced")
-    counted = explained.group_by(*keys).agg(pl.col("recipients", *_SUMS).sum())
-    return counted.with_columns(pl.lit(None, pl.String).alias("delivery"))
+    keys = ("day", "network_guess", "outcome", "reason", "delivery", "kept", "is_priced")
+    return explained.group_by(*keys).agg(pl.col("recipients", *_SUMS).sum())
 
 
 def _with_measures(calls: pl.DataFrame, explained: pl.DataFrame) -> pl.DataFrame:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from mambo_io import accounting
 from mambo_io.errors import InputError
+from mambo_io.model import Delivery
 from mambo_io.planning import write_plan
 from mambo_io.store import Store
 from pipelines.reconciliation import (
@@ -26,7 +27,7 @@ from pipelines.reconciliation import (
     cut,
     read_books,
 )
-from support.ledgers import NOON, Run, every_outcome, good_reply, no_answer, no_connection, number, plan
+from support.ledgers import NOON, Run, every_outcome, good_reply, no_answer, no_connection, number, plan, report
 
 TODAY, TOMORROW = date(2026, 3, 2), date(2026, 3, 3)
 
@@ -69,6 +70,21 @@ def test_a_campaign_with_every_outcome(store: Store, connection: Connection) -> 
         ("clinic-day", "1", "main", "customised", "sending")
     )
     assert (row["planned_at"], row["first_call_at"], row["ended_at"]) == (campaign.planned_at, NOON, None)
+
+
+def test_what_was_reported_of_accepted_people(store: Store, connection: Connection) -> None:
+    campaign = every_outcome(connection).campaign
+    assert cut(read_books(store), "delivery").select("delivery", "recipients").rows() == [
+        ("not_reported", 2),
+        (None, 10),
+    ]
+    report(connection, campaign, dict.fromkeys(range(2, 11), Delivery.FAILED))
+    found = cut(read_books(store), "outcome", "delivery").select("outcome", "delivery", "recipients", "charged_ugx")
+    assert found.filter(pl.col("delivery").is_not_null()).rows() == [
+        ("accepted", "failed", 1, 50),
+        ("accepted", "not_reported", 1, 51),
+    ]
+    assert measured(by_campaign(read_books(store))) == [ALL], "a report changes no other figure"
 
 
 def test_its_calls(store: Store, connection: Connection) -> None:

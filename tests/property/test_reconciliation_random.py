@@ -1,7 +1,8 @@
 """Whatever became of a campaign, every cut of its books adds up to the ledger, to the person and to the shilling.
 
 Random campaigns over two networks with tariffs of their own, with receipts that fit and that do not, with calls that
-are refused, unknown, settled by a person, made again, split, opted out of, on several days; on both stores.
+are refused, unknown, settled by a person, made again, split, opted out of, on several days, and with delivery reports
+on some of them; on both stores.
 """
 
 from __future__ import annotations
@@ -21,15 +22,16 @@ from sqlalchemy import Connection
 
 from mambo_io.call_ends import ClaimedCall
 from mambo_io.decisions import retry_refused
+from mambo_io.deliveries import delivery_counts
 from mambo_io.ledger import Ledger
-from mambo_io.model import Action, CallResult, Receipt, UnsupportedContact, Verdict
+from mambo_io.model import NOT_REPORTED, Action, CallResult, Delivery, Receipt, UnsupportedContact, Verdict
 from mambo_io.planning import Plan, write_plan, write_suppressions
 from mambo_io.settled import record_not_sent, record_person, record_sent
 from mambo_io.store import Store
 from mambo_io.tables import attempts
 from pipelines.causes import CAUSES
 from pipelines.reconciliation import MEASURES, Books, by_call, by_campaign, cut, read_books, receipts
-from support.ledgers import NOON, Run, plan, rows_of, suppressed
+from support.ledgers import NOON, Run, plan, report, rows_of, suppressed
 
 EDITIONS = itertools.count(1)
 TARIFF = {"MTN Uganda": 50, "Airtel Uganda": 45}
@@ -44,6 +46,7 @@ CUTS = (
     ("network_guess",),
     ("day",),
     ("outcome", "reason"),
+    ("outcome", "delivery"),
     ("kept",),
     ("category", "is_priced"),
     ("day", "network_guess", "kept"),
@@ -122,7 +125,7 @@ def whatever_happens(store: Store, connection: Connection, data: st.DataObject) 
     run = Run(connection, write_plan(connection, planned, who="tester"))
     words: dict[str, Any] = {"reason": "resolved", "evidence": "asked", "who": "Grace", "now": NOON}
     steps = st.sampled_from(
-        ["call"] * 5 + ["leave in flight", "opt out", "next day", "retry", "resolve", "ask a person"]
+        ["call"] * 5 + ["leave in flight", "opt out", "next day", "retry", "resolve", "ask a person", "report"]
     )
     ledger, campaign = Ledger(store), run.campaign
     for step in data.draw(st.lists(steps, min_size=1, max_size=14), label="steps"):
@@ -154,6 +157,10 @@ def whatever_happens(store: Store, connection: Connection, data: st.DataObject) 
                 for row in unverified[: data.draw(st.integers(0, 3))]:
                     reached = data.draw(st.booleans())
                     record_person(connection, campaign, row, reached=reached, note="asked", who="Grace", now=NOON)
+            case "report":
+                called = ledger.results(campaign).filter(pl.col("attempt").is_not_null())["row"].to_list()
+                rows = data.draw(st.lists(st.sampled_from(called), unique=True) if called else st.just([]))
+                report(connection, campaign, {row: data.draw(st.sampled_from(list(Delivery))) for row in rows})
             case _:
                 pass  # there is nothing to do it to
     return run
@@ -185,6 +192,12 @@ def check_totals(store: Store, run: Run, books: Books) -> None:
     assert row["recipients"] == totals.rows
     assert (row["estimated_ugx"], row["charged_ugx"]) == (totals.estimated_ugx, totals.charged_ugx)
     assert row["segments_expected"] == run.campaign.segments
+    by_delivery = dict(cut(books, "delivery").select("delivery", "recipients").rows())
+    with store.reader() as connection:
+        counts = delivery_counts(connection, run.campaign)
+    reported = {status.value: people for status, people in counts.accepted.items()} if counts is not None else {}
+    reported[NOT_REPORTED] = row["accepted"] - sum(reported.values())
+    assert {status: by_delivery.get(status, 0) for status in reported} == reported
 
 
 def check_cuts(store: Store, run: Run, books: Books) -> None:

@@ -26,7 +26,7 @@ from mambo_io.planning import Plan, write_plan
 from mambo_io.sender import Exchange, Hold, Limits, Sender
 from mambo_io.side_file import KeptReplies
 from mambo_io.store import Store
-from mambo_io.tables import chunks, recipients
+from mambo_io.tables import chunks, deliveries, recipients
 from mambo_io.verdicts import judge_failure, judge_reply
 from pipelines.chunking import text_key
 from pipelines.sending import receipt_agrees
@@ -246,29 +246,22 @@ def every_outcome(connection: Connection) -> Run:
     return run
 
 
-def report(
-    connection: Connection,
-    campaign: CampaignRow,
-    statuses: Mapping[int, Delivery],
-    *,
-    attempts: Mapping[int, int] | None = None,
-    now: datetime = NOON,
-) -> None:
-    """Record that an export says this of the people in these rows; `attempts` are calls other than their last one."""
+def report(connection: Connection, campaign: CampaignRow, statuses: Mapping[int, Delivery]) -> None:
+    """Record that an export says this of the people in these rows, whatever was recorded of them before."""
     with connection.begin():
-        last = dict(
-            connection.execute(
-                select(recipients.c.row, chunks.c.last_attempt)
-                .join(chunks, and_(chunks.c.campaign_id == campaign.id, chunks.c.chunk == recipients.c.chunk))
-                .where(recipients.c.campaign_id == campaign.id)
-            ).all()
+        calls = connection.execute(
+            select(recipients.c.row, chunks.c.last_attempt)
+            .join(chunks, and_(chunks.c.campaign_id == campaign.id, chunks.c.chunk == recipients.c.chunk))
+            .where(recipients.c.campaign_id == campaign.id, recipients.c.row.in_(statuses))
         )
+        attempt_of = dict(calls.tuples().all())
+        known = set(connection.scalars(select(deliveries.c.row).where(deliveries.c.campaign_id == campaign.id)))
     reports = [
-        (campaign.id, row, (attempts or last)[row], status, status.upper(), None, False)
+        (campaign.id, row, attempt_of[row], status, status.upper(), None, row in known)
         for row, status in statuses.items()
     ]
     frame = pl.DataFrame(reports, schema={**KNOWN, "is_known": pl.Boolean}, orient="row")
-    record_reports(connection, frame, source="export.csv", who="officer", now=now)
+    record_reports(connection, frame, source="export.csv", who="officer", now=NOON)
 
 
 def rows_of(store: Store, table: Table, **where: Any) -> list[dict[str, Any]]:
