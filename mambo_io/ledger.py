@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
-from sqlalchemy import Connection, Row, and_, func, or_, select
+from sqlalchemy import Connection, Row, and_, bindparam, func, or_, select
 
 from mambo_io.errors import InputError
 from mambo_io.masking import mask_text
 from mambo_io.model import CampaignState, CanaryState, ChunkState, ExceptionKind, Outcome
-from mambo_io.result_rows import Edition, result_pieces
 from mambo_io.store import Store
 from mambo_io.tables import (
     accounts,
@@ -28,6 +26,9 @@ from mambo_io.tables import (
     recipient_exceptions,
     recipients,
 )
+
+if TYPE_CHECKING:  # loading polars takes longer than summing millions of rows up; only frames need it
+    import polars as pl
 
 US = 1_000_000  # microseconds in a second
 
@@ -111,6 +112,15 @@ class UnknownCall:
     evidence: str | None  # what the account's balance says of it
 
 
+_ROWS = func.count().label("rows")
+REJECTED = (
+    select(recipients.c.reason, _ROWS)
+    .where(recipients.c.campaign_id == bindparam("the_campaign"), recipients.c.reason.is_not(None))
+    .group_by(recipients.c.reason)
+    .order_by(_ROWS.desc(), recipients.c.reason)
+)
+
+
 class Ledger:
     """The read side of one store."""
 
@@ -157,13 +167,7 @@ class Ledger:
     def rejected(self, campaign: CampaignRow) -> dict[str, int]:
         """Rejected rows by reason, the most frequent first."""
         with self.store.reader() as connection:
-            count = func.count().label("rows")
-            rows = connection.execute(
-                select(recipients.c.reason, count)
-                .where(recipients.c.campaign_id == campaign.id, recipients.c.reason.is_not(None))
-                .group_by(recipients.c.reason)
-                .order_by(count.desc(), recipients.c.reason)
-            )
+            rows = connection.execute(REJECTED, {"the_campaign": campaign.id})
             return {row.reason: row.rows for row in rows}
 
     def unknown_calls(self, campaign: CampaignRow) -> list[UnknownCall]:
@@ -205,7 +209,8 @@ class Ledger:
     def last_run_seconds(self, campaign: CampaignRow) -> float:
         """From the first intent of the newest run to its last answer."""
         a = attempts.c
-        newest = select(a.run).where(a.campaign_id == campaign.id).order_by(a.id.desc()).limit(1).scalar_subquery()
+        last_call = select(func.max(a.id)).where(a.campaign_id == campaign.id).scalar_subquery()
+        newest = select(a.run).where(a.id == last_call).scalar_subquery()
         with self.store.reader() as connection:
             first, last = connection.execute(
                 select(func.min(a.intent_at_us), func.max(a.ended_at_us)).where(
@@ -233,6 +238,8 @@ class Ledger:
         Counts calls that are accepted, unknown or in flight (recipients the API called unsupported excepted), of every
         campaign edition of the account but the one named `other_than`.
         """
+        import polars as pl
+
         a, c, r, x, k = attempts.c, chunks.c, recipients.c, recipient_exceptions.c, campaigns.c
         query = (
             select(r.msisdn, c.text_key)
@@ -258,10 +265,14 @@ class Ledger:
 
     def results(self, campaign: CampaignRow) -> pl.DataFrame:
         """The results view of one campaign edition, in the order of its rows; kept columns unpacked behind it."""
+        import polars as pl
+
         return pl.concat(self.result_pieces(campaign))
 
-    def result_pieces(self, campaign: CampaignRow) -> Iterator[pl.DataFrame]:
+    def result_pieces(self, campaign: CampaignRow) -> Generator[pl.DataFrame]:
         """`results` piece by piece, all of one state of the ledger: millions of rows have no room at once."""
+        from mambo_io.result_rows import Edition, result_pieces
+
         edition = Edition(campaign.id, campaign.name, campaign.edition, campaign.kept_columns)
         with self.store.reader() as connection, connection.begin():
             yield from result_pieces(connection, edition)
@@ -294,15 +305,10 @@ def totals_of(connection: Connection, campaign: CampaignRow) -> Totals:
         .where(chunks.c.campaign_id == campaign.id)
         .group_by(chunks.c.state)
     ).all()
-    exceptions: dict[ExceptionKind, int] = {
-        row.kind: row.people
-        for row in connection.execute(
-            select(recipient_exceptions.c.kind, func.count().label("people"))
-            .where(recipient_exceptions.c.campaign_id == campaign.id, recipient_exceptions.c.kind.is_not(None))
-            .group_by(recipient_exceptions.c.kind)
-        )
-    }
     a, x = attempts.c, recipient_exceptions.c
+    counts = (func.count().filter(x.kind == kind) for kind in ExceptionKind)  # a GROUP BY would sort them first
+    of_kinds = connection.execute(select(*counts).where(x.campaign_id == campaign.id)).one()
+    exceptions = dict(zip(ExceptionKind, of_kinds, strict=True))
     charged, exposed = connection.execute(
         select(func.sum(a.charged_ugx), func.sum(a.exposed_ugx)).where(a.campaign_id == campaign.id)
     ).one()
@@ -317,8 +323,8 @@ def totals_of(connection: Connection, campaign: CampaignRow) -> Totals:
     }
     outcomes = {
         Outcome.REJECTED: campaign.rows - sum(people.values()),
-        Outcome.UNSUPPORTED: exceptions.get(ExceptionKind.UNSUPPORTED, 0),
-        Outcome.UNVERIFIED: exceptions.get(ExceptionKind.UNVERIFIED, 0),
+        Outcome.UNSUPPORTED: exceptions[ExceptionKind.UNSUPPORTED],
+        Outcome.UNVERIFIED: exceptions[ExceptionKind.UNVERIFIED],
         Outcome.ACCEPTED: people.get(ChunkState.ACCEPTED, 0) - sum(exceptions.values()),
         Outcome.PLANNED: people.get(ChunkState.PLANNED, 0),
         Outcome.IN_FLIGHT: people.get(ChunkState.IN_FLIGHT, 0),

@@ -1,50 +1,75 @@
 """The results of a campaign edition as frames: what the view `results` says, for millions of rows.
 
-The view joins four tables for each row. Here the narrow rows are fetched alone, what is said of a call once a call, and
-polars joins them. `tests/contract/test_ledger_results.py` holds the two against each other.
+The view joins four tables for each row. Here the database hands over the narrow rows of a piece, then what is said of
+their calls, once a call, and polars joins them. `tests/contract/test_ledger_results.py` holds the two against each
+other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, case, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, Select, Text, and_, bindparam, case, func, select
 
-from mambo_io.bulk import fetch_all, fetch_pieces, frame_of
+from mambo_io.bulk import is_listed, select_lists, unpack_lists
 from mambo_io.model import NOT_REPORTED, ChunkState, ExceptionKind, Outcome
+from mambo_io.prepared import Prepared
 from mambo_io.tables import attempts, chunks, deliveries, outcome_of_chunk, recipient_exceptions, recipients, was_called
 
-_ROW_TYPES: dict[str, Any] = {
-    "row": pl.Int64,
-    "phone_raw": pl.String,
-    "msisdn": pl.Int64,
-    "network_guess": pl.String,
-    "reason": pl.String,
-    "chunk": pl.Int64,
-    "message": pl.String,
-    "encoding": pl.String,
-    "segments": pl.Int64,
-    "estimated_ugx": pl.Int64,
-    "kept": pl.String,
+ROWS_A_PIECE = 50_000
+ROWS_A_LIST = 5_000
+
+_Columns = Mapping[str, ColumnElement[Any]]
+
+_CAMPAIGN: BindParameter[int] = bindparam("the_campaign")
+_r, _c, _a, _x, _d = recipients.c, chunks.c, attempts.c, recipient_exceptions.c, deliveries.c
+
+
+def _in_range(row: ColumnElement[int]) -> ColumnElement[bool]:
+    return and_(row >= bindparam("first"), row < bindparam("end"))
+
+
+_PEOPLE: _Columns = {
+    each.name: each
+    for each in (
+        *(_r.row, _r.phone_raw, _r.msisdn, _r.network_guess, _r.reason, _r.chunk, _r.message, _r.encoding),
+        *(_r.segments, _r.estimated_ugx, _r.kept),
+    )
 }
-_CALL_TYPES: dict[str, Any] = {
-    "chunk": pl.Int64,
-    "state": pl.String,
-    "text": pl.String,
-    "encoding_of_text": pl.String,
-    "attempt": pl.Int64,
-    "sent_at_us": pl.Int64,
-    "reason_of_call": pl.String,
-    "charged_each_ugx": pl.Int64,
-    "unsupported_charged": pl.Boolean,
-    "is_charged": pl.Boolean,
+_CALLS: _Columns = {
+    "chunk": _c.chunk,
+    "state": _c.state,
+    "text": _c.text,
+    "encoding_of_text": _c.encoding,
+    "attempt": case((was_called(_c.state), _a.id)),
+    "sent_at_us": case((was_called(_c.state), _a.intent_at_us)),
+    "reason_of_call": _a.reason,
+    "charged_each_ugx": _a.charged_each_ugx,
+    "unsupported_charged": case((_a.unsupported_charged, 1), else_=0),
+    "is_charged": case((_a.charged_ugx.is_not(None), 1), else_=0),
 }
-_EXCEPTION_TYPES: dict[str, Any] = {"row": pl.Int64, "kind": pl.String, "remainder_ugx": pl.Int64}
-_DELIVERY_TYPES: dict[str, Any] = {"row": pl.Int64, "attempt": pl.Int64, "delivery": pl.String}
+_YES_OR_NO = ("unsupported_charged", "is_charged")  # the one database lists 0 and 1, the other false and true
+_EXCEPTIONS: _Columns = {"row": _x.row, "kind": _x.kind, "remainder_ugx": _x.remainder_ugx}
+_REPORTS: _Columns = {"row": _d.row, "attempt": _d.attempt_id, "delivery": _d.status}
+
+_IS_PERSON = and_(_r.campaign_id == _CAMPAIGN, _in_range(_r.row))
+SELECT_PEOPLE = select_lists(_PEOPLE).where(_IS_PERSON)
+SELECT_CALLS = (
+    select_lists(_CALLS)
+    .outerjoin_from(chunks, attempts, _a.id == _c.last_attempt)
+    .where(_c.campaign_id == _CAMPAIGN, is_listed(_c.chunk, bindparam("chunks", type_=Text)))
+)
+SELECT_EXCEPTIONS = select_lists(_EXCEPTIONS).where(_x.campaign_id == _CAMPAIGN, _in_range(_x.row))
+_SELECT_REPORTS = select_lists(_REPORTS).where(_d.campaign_id == _CAMPAIGN, _in_range(_d.row))
+_FIRST, _LAST = (
+    select(bound(_r.row)).where(_r.campaign_id == _CAMPAIGN) for bound in (func.min, func.max)
+)  # one by one, because SQLite reads all rows for both
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,51 +82,60 @@ class Edition:
     kept_columns: tuple[str, ...]
 
 
-def result_pieces(connection: Connection, campaign: Edition) -> Iterator[pl.DataFrame]:
-    """The results in the order of their rows, at least one piece; columns as `Ledger.results` describes them."""
-    calls, exceptions = _calls(connection, campaign), _exceptions(connection, campaign)
-    r = recipients.c
-    query = select(*(r[name] for name in _ROW_TYPES)).where(r.campaign_id == campaign.id).order_by(r.row)
-    pieces = fetch_pieces(connection, query, _ROW_TYPES)
-    for piece in chain([next(pieces, frame_of((), _ROW_TYPES))], pieces):
-        yield _joined(piece, calls, exceptions, _deliveries(connection, campaign, piece["row"]), campaign)
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A range of rows as the tables have them: `_PEOPLE`, `_CALLS`, `_EXCEPTIONS`, `_REPORTS`."""
+
+    people: pl.DataFrame
+    calls: pl.DataFrame
+    exceptions: pl.DataFrame
+    reports: pl.DataFrame
 
 
-def _calls(connection: Connection, campaign: Edition) -> pl.DataFrame:
-    """One row for each planned call: its text, its state, and what its last attempt came to."""
-    c, a = chunks.c, attempts.c
-    called = was_called(c.state)
-    query = (
-        select(
-            c.chunk,
-            c.state,
-            c.text,
-            c.encoding,
-            case((called, a.id)),
-            case((called, a.intent_at_us)),
-            a.reason,
-            a.charged_each_ugx,
-            a.unsupported_charged,
-            a.charged_ugx.is_not(None),
+def result_pieces(connection: Connection, campaign: Edition) -> Generator[pl.DataFrame]:
+    """The results in the order of their rows, at least one piece; columns as `Ledger.results` describes them.
+
+    In the open transaction of `connection`, so that all pieces are of one state of the ledger.
+    """
+    sql = Prepared(connection, the_campaign=campaign.id)
+    with closing(_one_ahead(_pieces(sql))) as pieces:  # the thread has ended when the transaction does
+        for piece in pieces:
+            yield _joined(piece, campaign)
+
+
+def _pieces(sql: Prepared) -> Iterator[_Piece]:
+    [[first]], [[last]] = sql.tuples(_FIRST), sql.tuples(_LAST)
+    for start in range(first or 0, (last or 0) + 1, ROWS_A_PIECE):
+        rows = range(start, start + ROWS_A_PIECE)
+        lists = [rows[at : at + ROWS_A_LIST] for at in range(0, ROWS_A_PIECE, ROWS_A_LIST)]
+        people = _frame(sql, SELECT_PEOPLE, _PEOPLE, *map(_bounds, lists)).sort("row")
+        chunks = json.dumps(people["chunk"].drop_nulls().unique().to_list())
+        yield _Piece(
+            people,
+            calls=_frame(sql, SELECT_CALLS, _CALLS, {"chunks": chunks}).with_columns(
+                pl.col(_YES_OR_NO).cast(pl.Boolean)
+            ),
+            exceptions=_frame(sql, SELECT_EXCEPTIONS, _EXCEPTIONS, _bounds(rows)),
+            reports=_frame(sql, _SELECT_REPORTS, _REPORTS, _bounds(rows)),
         )
-        .outerjoin_from(chunks, attempts, a.id == c.last_attempt)
-        .where(c.campaign_id == campaign.id)
-    )
-    return fetch_all(connection, query, _CALL_TYPES)
 
 
-def _exceptions(connection: Connection, campaign: Edition) -> pl.DataFrame:
-    x = recipient_exceptions.c
-    query = select(x.row, x.kind, x.remainder_ugx).where(x.campaign_id == campaign.id)
-    return fetch_all(connection, query, _EXCEPTION_TYPES)
+def _bounds(rows: range) -> dict[str, Any]:
+    return {"first": rows.start, "end": rows.stop}
 
 
-def _deliveries(connection: Connection, campaign: Edition, rows: pl.Series) -> pl.DataFrame:
-    """What an export of delivery reports says of the people in `rows`, which are in order."""
-    d = deliveries.c
-    first, last = (rows[0], rows[-1]) if len(rows) else (0, 0)
-    query = select(d.row, d.attempt_id, d.status).where(d.campaign_id == campaign.id, d.row.between(first, last))
-    return fetch_all(connection, query, _DELIVERY_TYPES)
+def _frame(sql: Prepared, query: Select[Any], columns: _Columns, *values: dict[str, Any]) -> pl.DataFrame:
+    """The answers to `query` with each of these values, one below the other."""
+    return unpack_lists(columns, [row for each in values for row in sql.tuples(query, **each)])
+
+
+def _one_ahead(pieces: Iterator[_Piece]) -> Generator[_Piece]:
+    """The database and polars work side by side: the next piece is fetched in a thread while one is used."""
+    with ThreadPoolExecutor(1) as thread:
+        following = thread.submit(next, pieces, None)
+        while (piece := following.result()) is not None:
+            following = thread.submit(next, pieces, None)
+            yield piece
 
 
 def outcome_of_row() -> pl.Expr:
@@ -139,13 +173,11 @@ def charge_is_shared() -> pl.Expr:
     return (pl.col("state") == ChunkState.ACCEPTED.value) & (~is_unsupported | pl.col("unsupported_charged"))
 
 
-def _joined(
-    rows: pl.DataFrame, calls: pl.DataFrame, exceptions: pl.DataFrame, reports: pl.DataFrame, campaign: Edition
-) -> pl.DataFrame:
+def _joined(piece: _Piece, campaign: Edition) -> pl.DataFrame:
     frame = (
-        rows.join(calls, on="chunk", how="left", maintain_order="left")
-        .join(exceptions, on="row", how="left", maintain_order="left")
-        .join(reports, on=["row", "attempt"], how="left", maintain_order="left")
+        piece.people.join(piece.calls, on="chunk", how="left", maintain_order="left")
+        .join(piece.exceptions, on="row", how="left", maintain_order="left")
+        .join(piece.reports, on=["row", "attempt"], how="left", maintain_order="left")
         .select(
             pl.lit(campaign.name).alias("campaign"),
             pl.lit(campaign.edition).alias("edition"),

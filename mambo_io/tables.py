@@ -140,6 +140,15 @@ recipients = Table(
     sqlite_with_rowid=False,
 )
 
+# Few of the rows, and in the order in which they are counted.
+rejected_recipients = Index(
+    "rejected_recipients",
+    recipients.c.campaign_id,
+    recipients.c.reason,
+    sqlite_where=recipients.c.reason.is_not(None),
+    postgresql_where=recipients.c.reason.is_not(None),
+)
+
 chunks = Table(
     "chunks",
     metadata,

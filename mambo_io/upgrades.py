@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 from sqlalchemy.schema import DropView
 
-from mambo_io.tables import SCHEMA_VERSION, create_results, deliveries, ledger_meta, results
+from mambo_io.tables import SCHEMA_VERSION, create_results, deliveries, ledger_meta, rejected_recipients, results
 
 
 def can_upgrade(version: int) -> bool:
@@ -38,8 +38,9 @@ def copy_before_upgrade(path: Path, version: int) -> Path:
 
 
 def _from_1(connection: Connection) -> None:
-    """Delivery reports."""
+    """Delivery reports; the rejected rows are counted through an index."""
     deliveries.create(connection)
+    rejected_recipients.create(connection)
 
 
 _STEPS: dict[int, Callable[[Connection], None]] = {1: _from_1}

@@ -12,7 +12,6 @@ from mambo_io.ledger import Ledger
 from mambo_io.model import Category
 from mambo_io.window import KAMPALA, Window
 from pipelines.edition import Prepared
-from pipelines.frames import Reason
 from pipelines.messages import measure_messages
 from pipelines.numbers import likely_unsupported, rounding_suspicion
 from pipelines.segments import Encoding, forcing_characters, smart_encode
@@ -214,11 +213,3 @@ def _ucs2_warnings(prepared: Prepared) -> Iterator[str]:
     saving = int(((looked_at["segments"] - after) * price).sum())
     if saving and are_all:
         yield f"Plain quotes, dashes and dots would save UGX {saving:,}: set smart_encoding = true."
-
-
-def reason_meaning(code: str) -> str:
-    """A reason code in words; a code of a newer version stays as it is."""
-    try:
-        return Reason(code).meaning
-    except ValueError:
-        return code

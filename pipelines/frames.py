@@ -1,4 +1,4 @@
-"""The frame: one row per input row, from file to report. What each stage adds, and the reasons a row is not sent.
+"""The frame: one row per input row, from file to report. What each stage adds.
 
 A step adds columns and never removes rows. A row that will not be sent carries its `Reason` in `reject_reason`; the
 first reason stands.
@@ -16,59 +16,10 @@ What is not Int64 is String. The schemas are in `pipelines.schemas`, those of th
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import StrEnum
 
 import polars as pl
 
-
-class Reason(StrEnum):
-    """Why a row of the input is not sent. The value is the code in frames, tables and exports."""
-
-    RAGGED_ROW = "ragged_row"
-    HIDDEN_ROW = "hidden_row"
-    MISSING = "missing"
-    ROUNDED_BY_SPREADSHEET = "rounded_by_spreadsheet"
-    CONTAINS_LETTERS = "contains_letters"
-    SEVERAL_NUMBERS = "several_numbers"
-    HAS_EXTENSION = "has_extension"
-    TOO_SHORT = "too_short"
-    TOO_LONG = "too_long"
-    FOREIGN = "foreign"
-    NOT_MOBILE = "not_mobile"
-    INVALID_NUMBER = "invalid_number"
-    OPTED_OUT = "opted_out"
-    DUPLICATE = "duplicate"
-    ALREADY_SENT = "already_sent"
-    MISSING_MERGE_FIELD = "missing_merge_field"
-    EMPTY_MESSAGE = "empty_message"
-    MESSAGE_TOO_LONG = "message_too_long"
-
-    @property
-    def meaning(self) -> str:
-        """One short clause for a person: what is wrong with the row."""
-        return _MEANINGS[self]
-
-
-_MEANINGS: dict[Reason, str] = {
-    Reason.RAGGED_ROW: "the row has more cells than the header",
-    Reason.HIDDEN_ROW: "the row is hidden by a filter in the spreadsheet",
-    Reason.MISSING: "no number",
-    Reason.ROUNDED_BY_SPREADSHEET: "the spreadsheet has rounded the number; its digits are lost",
-    Reason.CONTAINS_LETTERS: "letters in the number",
-    Reason.SEVERAL_NUMBERS: "several numbers in one cell",
-    Reason.HAS_EXTENSION: "the number has an extension",
-    Reason.TOO_SHORT: "too few digits",
-    Reason.TOO_LONG: "too many digits",
-    Reason.FOREIGN: "a number of another country",
-    Reason.NOT_MOBILE: "not a mobile number",
-    Reason.INVALID_NUMBER: "no such number range in Uganda",
-    Reason.OPTED_OUT: "the person has opted out",
-    Reason.DUPLICATE: "the same number stands earlier in the list",
-    Reason.ALREADY_SENT: "the same text was sent to this number already",
-    Reason.MISSING_MERGE_FIELD: "a merge field is empty",
-    Reason.EMPTY_MESSAGE: "the message is empty",
-    Reason.MESSAGE_TOO_LONG: "the message has more segments than allowed",
-}
+from pipelines.reasons import Reason as Reason  # callers look for it here
 
 REASONS = pl.Enum([reason.value for reason in Reason])  # how frames of millions keep one: in a byte
 

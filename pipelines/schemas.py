@@ -3,7 +3,7 @@
 A check whose `error` is a `Reason` code is a rule about a person's row: it rejects the row. Any other failure (a wrong
 dtype, a null where none may be) is a defect of ours and raises `AssertionError`, which holds no value.
 
-To add a rule: a check with its reason here, the reason in `frames.py`, an example in the table of
+To add a rule: a check with its reason here, the reason in `reasons.py`, an example in the table of
 `tests/unit/test_schemas.py`.
 """
 

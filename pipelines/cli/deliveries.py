@@ -17,8 +17,8 @@ from pipelines.cli import screens
 from pipelines.deliveries import Imported, import_deliveries
 from pipelines.delivery_export import read_export
 from pipelines.delivery_matching import Unmatched
-from pipelines.estimate import reason_meaning
 from pipelines.opening import open_store, send_command
+from pipelines.reasons import reason_meaning
 from pipelines.runs import who
 from pipelines.summary import CampaignSummary, summarize
 

@@ -15,7 +15,6 @@ from mambo_io.settings import load_settings
 from mambo_io.side_file import kept_replies
 from pipelines.cli import screens
 from pipelines.opening import open_store, send_command
-from pipelines.runs import read_balance, unlock_credentials, who
 from pipelines.summary import summarize
 
 store = App(name="store", help="Look at the ledger's store, or back it up.")
@@ -107,6 +106,8 @@ def balance(*, unlock: bool = False, json: bool = False) -> int:
     json
         One line for a program.
     """
+    from pipelines.runs import read_balance, unlock_credentials
+
     settings = load_settings()
     if unlock:
         unlock_credentials(settings)
@@ -181,6 +182,7 @@ def restore(file: Path, /) -> int:
         What `mambo store backup` wrote; or the ledger itself, where a copy was put in its place by hand.
     """
     from mambo_io.restored import restore as put_in_place
+    from pipelines.runs import who
 
     url = load_settings().store.get_secret_value()
     restored = put_in_place(url, file, who=who(), now=datetime.now(UTC))

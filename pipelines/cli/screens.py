@@ -19,11 +19,12 @@ from mambo_io.deliveries import Evidence
 from mambo_io.ledger import CampaignRow
 from mambo_io.model import Outcome
 from mambo_io.window import KAMPALA
-from pipelines.estimate import Estimate, Sample, reason_meaning
+from pipelines.reasons import reason_meaning
 from pipelines.summary import CampaignSummary, stop_text
 
-if TYPE_CHECKING:
-    from pipelines.sending import Progress as SendProgress  # what sends need not be loaded to show an estimate
+if TYPE_CHECKING:  # what prepares and sends takes longer to load than a look at the ledger
+    from pipelines.estimate import Estimate, Sample
+    from pipelines.sending import Progress as SendProgress
 
 # Lines are not wrapped: a terminal does that by itself, and a pipe wants them whole.
 out = Console(highlight=False, emoji=False, soft_wrap=True)

@@ -110,7 +110,7 @@ import polars as pl
 source, target = sqlite3.connect(sys.argv[1]), sqlite3.connect(sys.argv[2], isolation_level=None)
 for pragma in ("journal_mode = WAL", "synchronous = FULL"):
     target.execute(f"PRAGMA {pragma}")
-for name in ("recipients", "recipients_of_chunk"):
+for name in ("recipients", "recipients_of_chunk", "rejected_recipients"):
     target.execute(source.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (name,)).fetchone()[0])
 rows = pl.read_parquet(sys.argv[3])
 marks = ", ".join("?" * rows.width)
@@ -119,10 +119,33 @@ for start in range(0, rows.height, 50_000):
     target.executemany(f"INSERT INTO recipients VALUES ({marks})", rows.slice(start, 50_000).rows())
     target.execute("COMMIT")
 """
+# Each row becomes a tuple and is let go: to keep ten million of them would take half as long again, and 3.7 GB.
 BARE_FETCH = """
 import sqlite3, sys
-rows = sqlite3.connect(sys.argv[1]).execute("SELECT * FROM recipients").fetchall()
-assert rows
+for row in sqlite3.connect(sys.argv[1]).execute("SELECT * FROM recipients"):
+    pass
+"""
+# As if every call had been accepted, and one person in twenty were one that the API cannot reach.
+SEND_ALL = """
+import sqlite3, sys
+ledger = sqlite3.connect(sys.argv[1])
+ledger.executescript('''
+    BEGIN;
+    INSERT INTO recipient_exceptions (campaign_id, row, attempt_id, kind)
+        SELECT campaign_id, row, chunk, 'unsupported' FROM recipients WHERE chunk IS NOT NULL AND row % 20 = 0;
+    INSERT INTO attempts (
+        id, campaign_id, chunk, account, run, epoch, intent_at_us, ended_at_us, submitted_count, expected_ugx, verdict,
+        http_status, charged_ugx, charged_each_ugx, unsupported_count, consistent, raw_reply
+    ) SELECT
+        chunk, campaign_id, chunk, 'sandbox', 'run', 1, chunk * 200000, chunk * 200000 + 150000, recipients_count,
+        expected_ugx, 'accepted', 200, expected_ugx / recipients_count * (recipients_count - coalesce(people, 0)),
+        expected_ugx / recipients_count, coalesce(people, 0), 1, printf('%.*c', 500, '.')
+    FROM chunks
+    LEFT JOIN (SELECT attempt_id, count(*) AS people FROM recipient_exceptions GROUP BY 1) ON attempt_id = chunk;
+    UPDATE chunks SET state = 'accepted', last_attempt = chunk;
+    UPDATE campaigns SET state = 'complete', first_call_at_us = 0;
+    COMMIT;
+''')
 """
 ROWS_TO_PARQUET = """
 import sqlite3, sys
@@ -135,17 +158,17 @@ rows.write_parquet(sys.argv[2])
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("people", [PEOPLE // 10, PEOPLE])
 def test_plan_and_results(folder: Path, table_row: Callable[..., None], people: int) -> None:
-    """`mambo send` outside the sending window records the plan and makes no call; then the results are written."""
+    """`mambo send` outside the sending window records the plan and makes no call; all that follows reads the ledger."""
     file = campaign(folder, people, ONE_TEXT)
     hour = (time.gmtime().tm_hour + 3 + 12) % 22  # in Kampala, and half a day away
     text = file.read_text(encoding="utf-8") + f'[sending]\nwindow = "{hour:02}:00-{hour + 1:02}:00"\n'
-    planned = folder / f"planned-{people}.toml"
-    planned.write_text(text, encoding="utf-8")
+    outside = folder / f"outside-{people}.toml"
+    outside.write_text(text, encoding="utf-8")
     settings = {"MAMBO_API_KEY": "sandbox-key-of-nobody", "MAMBO_BASE_URL": "http://127.0.0.1:9"}
     store = folder / f"ledger-{people}.db"
 
     plan = run(
-        *MAMBO, "send", planned.name, "--direct", "--yes", cwd=folder, exit_code=3, MAMBO_STORE=str(store), **settings
+        *MAMBO, "send", outside.name, "--direct", "--yes", cwd=folder, exit_code=3, MAMBO_STORE=str(store), **settings
     )
     rows = folder / f"rows-{people}.parquet"
     python(ROWS_TO_PARQUET, store, rows, cwd=folder)
@@ -157,16 +180,33 @@ def test_plan_and_results(folder: Path, table_row: Callable[..., None], people: 
         reached=f"{plan.seconds / bare.seconds:.1f} ({plan.seconds:.1f} s); {plan.peak_mb:,.0f} MB",
     )
 
-    totals = run(*MAMBO, "status", "national", cwd=folder, exit_code=3, MAMBO_STORE=str(store))
-    export = run(*MAMBO, "results", "national", "--output", "results.csv", cwd=folder, MAMBO_STORE=str(store))
-    fetch = python(BARE_FETCH, store, cwd=folder)
+    def status(exit_code: int) -> str:
+        command = (*MAMBO, "status", "national")
+        costs = [run(*command, cwd=folder, exit_code=exit_code, MAMBO_STORE=str(store)) for _ in range(TURNS)]
+        return f"{median(cost.seconds for cost in costs):.1f} s"
+
+    planned = status(exit_code=3)
+    python(SEND_ALL, store, cwd=folder)
     table_row(
-        f"mambo results to CSV, {people:,} rows",
-        f"bare fetch of the rows ({fetch.seconds:.1f} s)",
-        wanted="at most 2",
-        reached=f"{export.seconds / fetch.seconds:.1f} ({export.seconds:.1f} s); {export.peak_mb:,.0f} MB",
+        f"mambo status, {people:,} rows",
+        "-",
+        wanted="at most 1 s",
+        reached=f"{planned} as planned, {status(exit_code=0)} when all are sent",
     )
-    table_row(f"mambo status, {people:,} rows", "-", wanted="at most 1 s", reached=f"{totals.seconds:.1f} s")
+
+    exports, fetches = [], []
+    for _ in range(TURNS):
+        fetches.append(python(BARE_FETCH, store, cwd=folder))
+        exports.append(
+            run(*MAMBO, "results", "national", "--output", "results.csv", cwd=folder, MAMBO_STORE=str(store))
+        )
+    export, fetch = (median(cost.seconds for cost in costs) for costs in (exports, fetches))
+    table_row(
+        f"mambo results to CSV, {people:,} rows, all sent",
+        f"bare fetch of the rows ({fetch:.1f} s)",
+        wanted="at most 2",
+        reached=f"{export / fetch:.1f} ({export:.1f} s); {max(cost.peak_mb for cost in exports):,.0f} MB",
+    )
 
 
 @pytest.mark.parametrize(

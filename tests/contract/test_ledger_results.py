@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import json
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import polars as pl
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from mambo_io import accounting, bulk, result_rows
+from mambo_io import accounting, result_rows
 from mambo_io.call_ends import ClaimedCall
 from mambo_io.errors import InputError
 from mambo_io.ledger import Ledger, from_us
 from mambo_io.model import CallResult, ChunkState, Delivery, Outcome
 from mambo_io.planning import write_plan
 from mambo_io.store import Store
-from mambo_io.tables import account_entries, results
+from mambo_io.tables import account_entries
 from pipelines.chunking import text_key
+from pipelines.schemas import RESULTS, check_frame
 from support.ledgers import (
     NOON,
     TEXT,
@@ -34,49 +36,69 @@ from support.ledgers import (
     plan,
     report,
     rows_of,
+    view_of,
 )
 
 EVERYTHING = NOON - timedelta(days=365)
 NOBODY = ("", "")
 
 
-@pytest.mark.parametrize("rows_a_piece", [1, 5, 50_000])
+@pytest.mark.parametrize(("rows_a_piece", "rows_a_list"), [(1, 1), (5, 2), (50_000, 5_000)])
 def test_frames_say_what_the_view_says(
-    store: Store, connection: Connection, monkeypatch: pytest.MonkeyPatch, rows_a_piece: int
+    store: Store, connection: Connection, monkeypatch: pytest.MonkeyPatch, rows_a_piece: int, rows_a_list: int
 ) -> None:
-    monkeypatch.setattr(bulk, "ROWS_A_PIECE", rows_a_piece)
+    monkeypatch.setattr(result_rows, "ROWS_A_PIECE", rows_a_piece)
+    monkeypatch.setattr(result_rows, "ROWS_A_LIST", rows_a_list)
     campaign = every_outcome(connection).campaign
     report(connection, campaign, dict.fromkeys(range(2, 11), Delivery.DELIVERED))  # of whom one was accepted
 
-    found = Ledger(store).results(campaign)
+    found, view = Ledger(store).results(campaign), view_of(store, campaign)
 
-    with store.reader() as reader:
-        view = reader.execute(select(results).where(results.c.campaign_id == campaign.id).order_by(results.c.row)).all()
-    assert found.columns == [*[column.name for column in results.c][1:-3], "sent_at", "delivery", "client_id"]
-    moments = found["sent_at"].dt.epoch("us")
-    assert found.drop("sent_at", "client_id").insert_column(15, moments.alias("sent_at_us")).rows() == [
-        tuple(row)[1:-1] for row in view
-    ]
+    assert found.columns == view.columns
+    assert found.rows() == view.rows()
     assert found.filter(pl.col("delivery").is_not_null()).select("row", "delivery").rows() == [
         *((1, "not_reported"), (3, "delivered")),
     ]
-    assert found["client_id"].to_list() == [json.loads(row.kept)["client_id"] for row in view]
 
 
-def test_pieces_are_of_one_state_of_the_ledger(
+def test_rows_far_apart_come_in_pieces_of_which_some_are_empty(
     store: Store, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A call comes back while they are read: between its state and who in it is unsupported."""
-    run = Run.of(connection, plan(2))
-    call = run.claim_one()
-    read_exceptions = result_rows._exceptions
+    """The numbers of the rows are the spreadsheet's own, blank lines and all."""
+    monkeypatch.setattr(result_rows, "ROWS_A_PIECE", 5)
+    planned = plan(3)
+    [people] = planned.recipients
+    apart = replace(planned, recipients=[people.with_columns(pl.Series("row", [2, 6, 21]))])
+    campaign = write_plan(connection, apart, who="tester")
 
-    def meanwhile(*given: Any) -> pl.DataFrame:
-        run.settle(call, good_reply(call, unsupported=[number(1)]))
-        return read_exceptions(*given)
+    pieces = list(Ledger(store).result_pieces(campaign))
 
-    monkeypatch.setattr(result_rows, "_exceptions", meanwhile)
-    assert Ledger(store).results(run.campaign)["outcome"].to_list() == ["in_flight"] * 2
+    assert [piece["row"].to_list() for piece in pieces] == [[2, 6], [], [], [21]]
+    assert all(check_frame(piece, RESULTS).schema == pieces[0].schema for piece in pieces)
+
+
+def test_results_are_those_of_one_moment(store: Store, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(result_rows, "ROWS_A_PIECE", 1)
+    run = Run.of(connection, plan(1, 1, 1, 1))
+    pieces = Ledger(store).result_pieces(run.campaign)
+    first = next(pieces)
+    for call in run.claim(4):
+        run.settle(call, good_reply(call))
+    rest = list(pieces)
+    assert [piece["outcome"].item() for piece in (first, *rest)] == ["planned"] * 4
+    assert Ledger(store).results(run.campaign)["outcome"].to_list() == ["accepted"] * 4
+
+
+def test_whoever_has_seen_enough_of_the_results_leaves_nothing_behind(
+    store: Store, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(result_rows, "ROWS_A_PIECE", 1)
+    threads = threading.active_count()
+    pieces = Ledger(store).result_pieces(write_plan(connection, plan(9), who="tester"))
+    next(pieces)
+    assert threading.active_count() == threads + 1, "the next piece is fetched meanwhile"
+    pieces.close()
+    assert threading.active_count() == threads
 
 
 def test_every_row_of_the_input_has_an_outcome_and_a_reason(store: Store, connection: Connection) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Select, event, func, insert, select, text
 
-from mambo_io import statements
+from mambo_io import result_rows, statements
 from mambo_io import store as store_module
 from mambo_io.errors import Stopped, StoreError
-from mambo_io.ledger import Ledger
+from mambo_io.ledger import REJECTED, Ledger
 from mambo_io.planning import write_plan
 from mambo_io.store import Store
 from mambo_io.tables import suppressions
@@ -164,13 +164,13 @@ def test_a_backup_that_finds_no_room_leaves_nothing_behind(tmp_path: Path) -> No
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("copy")]
 
 
-def test_a_call_is_found_in_sqlite_without_walking_past_all_that_are_done(tmp_path: Path) -> None:
-    """https://www.sqlite.org/eqp.html; walking would make every claim slower than the one before."""
+def test_what_is_asked_for_is_found_in_sqlite_without_walking_past_all_the_rest(tmp_path: Path) -> None:
+    """https://www.sqlite.org/eqp.html; walking would make every claim slower than the one before, and every piece."""
     said: list[tuple[str, Any]] = []
     with Store(str(new_ledger(tmp_path / "ledger.db"))) as store, store.reader() as connection:
         event.listen(connection, "before_cursor_execute", lambda *execution: said.append(execution[2:4]))
 
-        def how(statement: Select[Any], **values: int) -> str:
+        def how(statement: Select[Any], **values: object) -> str:
             connection.execute(statement, {"the_campaign": 1, **values})
             sql, parameters = said[-1]
             return str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", parameters).all()[0].detail)
@@ -180,3 +180,11 @@ def test_a_call_is_found_in_sqlite_without_walking_past_all_that_are_done(tmp_pa
         assert how(statements.PLANNED_CANARIES, most=1) == by_state
         by_chunk = "SEARCH recipients USING COVERING INDEX recipients_of_chunk (campaign_id=? AND chunk=?)"
         assert how(statements.PEOPLE, the_chunk=1) == by_chunk
+
+        by_row = "USING PRIMARY KEY (campaign_id=? AND row>? AND row<?)"
+        assert how(result_rows.SELECT_PEOPLE, first=1, end=3) == f"SEARCH recipients {by_row}"
+        assert how(result_rows.SELECT_EXCEPTIONS, first=1, end=3) == f"SEARCH recipient_exceptions {by_row}"
+        by_name = "SEARCH chunks USING PRIMARY KEY (campaign_id=? AND chunk=?)"
+        assert how(result_rows.SELECT_CALLS, chunks="[1]") == by_name
+        by_reason = "SEARCH recipients USING COVERING INDEX rejected_recipients (campaign_id=? AND reason>?)"
+        assert how(REJECTED) == by_reason

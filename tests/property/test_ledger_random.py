@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,11 +18,11 @@ from mambo_io import accounting
 from mambo_io.call_ends import ClaimedCall
 from mambo_io.ledger import US, Ledger, from_us, to_us
 from mambo_io.model import Action, Blame, CallResult, Outcome, Receipt, UnsupportedContact, Verdict
-from mambo_io.planning import write_suppressions
+from mambo_io.planning import write_plan, write_suppressions
 from mambo_io.sender import Hold
 from mambo_io.store import Store
 from mambo_io.tables import attempts, chunks
-from support.ledgers import NOON, PRICE_UGX, Run, number, plan, rows_of, suppressed
+from support.ledgers import NOON, PRICE_UGX, Run, number, plan, rows_of, suppressed, view_of
 
 EDITIONS = itertools.count(1)
 NO_REASON = {Outcome.ACCEPTED, Outcome.PLANNED, Outcome.IN_FLIGHT}
@@ -106,6 +107,7 @@ def check(store: Store, run: Run) -> None:
     tries = rows_of(store, attempts, campaign_id=campaign.id)
     calls = {row["chunk"]: row for row in rows_of(store, chunks, campaign_id=campaign.id)}
 
+    assert people == view_of(store, campaign).to_dicts()
     assert [person["row"] for person in people] == list(range(1, campaign.rows + 1))
     for person in people:
         assert (person["reason"] is None) == (Outcome(person["outcome"]) in NO_REASON)
@@ -176,6 +178,42 @@ def test_nobody_is_messaged_twice_or_lost_whatever_happens(store: Store, connect
         assert hold is Hold.NOTHING_LEFT
         assert story.done | story.opted_out == set(range(1, sum(sizes) + 1))
         check(store, run)
+
+    campaign()
+
+
+# Whatever may stand in a cell: any text (NUL bytes are refused where a list is read), what JSON has to escape far more
+# often than chance would have it, and words that mean something to JSON, to SQL or to a spreadsheet program.
+CELL = st.one_of(
+    st.none(),
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8),
+    st.text(st.sampled_from("\"'\\/,:;{}[]\n\r\t\x01\x1f\x7f\u2028aŋ€\U0001f642"), max_size=8),
+    st.sampled_from(
+        ["", "null", "NULL", "\\N", "[]", '{"client_id": "7"}', "0772", "1e5", "true", "\\u0000", "\ufeff"]
+    ),
+)
+
+
+def test_any_text_comes_out_of_the_ledger_as_it_went_in(store: Store, connection: Connection) -> None:
+    texts = ("phone_raw", "network_guess", "client_id", "message", "encoding")
+    people = st.lists(st.tuples(*[CELL] * len(texts)), min_size=1, max_size=6)
+
+    @settings(max_examples=60)
+    @given(sendable=people, rejected=people)
+    def campaign(sendable: list[tuple[str | None, ...]], rejected: list[tuple[str | None, ...]]) -> None:
+        cells = pl.DataFrame([*sendable, *rejected], schema=dict.fromkeys(texts, pl.String), orient="row")
+        edition, kept = str(next(EDITIONS)), {"client_id": cells["client_id"].to_list()}
+        planned = plan(len(sendable), rejected=len(rejected), edition=edition, account=edition, kept=kept)
+        [recipients] = planned.recipients
+        changed = replace(planned, recipients=[recipients.with_columns(cells)])
+        row = write_plan(connection, changed, who="tester")
+
+        found = Ledger(store).results(row)
+
+        assert found.rows() == view_of(store, row).rows()
+        assert found.select(texts[:3]).equals(cells.select(texts[:3]))
+        of_rejected = len(rejected)  # the message of the others is their call's
+        assert found.select(texts).tail(of_rejected).equals(cells.tail(of_rejected))
 
     campaign()
 

@@ -20,13 +20,13 @@ from sqlalchemy import Connection, Table, and_, create_engine, select, text, upd
 
 from mambo_io.call_ends import CallEnd, ClaimedCall
 from mambo_io.deliveries import KNOWN, record_reports
-from mambo_io.ledger import CampaignRow
+from mambo_io.ledger import CampaignRow, from_us
 from mambo_io.model import CallResult, ChunkState, Delivery
 from mambo_io.planning import Plan, write_plan
 from mambo_io.sender import Exchange, Hold, Limits, Sender
 from mambo_io.side_file import KeptReplies
 from mambo_io.store import Store
-from mambo_io.tables import chunks, deliveries, recipients
+from mambo_io.tables import chunks, deliveries, recipients, results
 from mambo_io.verdicts import judge_failure, judge_reply
 from pipelines.chunking import text_key
 from pipelines.sending import receipt_agrees
@@ -271,6 +271,22 @@ def rows_of(store: Store, table: Table, **where: Any) -> list[dict[str, Any]]:
     )
     with store.reader() as connection:
         return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def view_of(store: Store, campaign: CampaignRow) -> pl.DataFrame:
+    """The results of a campaign edition as the view says them, in the form of `Ledger.results`."""
+    query = select(results).where(results.c.campaign_id == campaign.id).order_by(results.c.row)
+    with store.reader() as connection:
+        rows = [row._asdict() for row in connection.execute(query)]
+    moments = [None if row["sent_at_us"] is None else from_us(row["sent_at_us"]) for row in rows]
+    kept = pl.DataFrame([json.loads(row["kept"] or "{}") for row in rows], infer_schema_length=None)
+    return (
+        pl.DataFrame(rows, infer_schema_length=None)
+        .with_columns(pl.Series("sent_at_us", moments, pl.Datetime("us", "UTC")))
+        .rename({"sent_at_us": "sent_at"})
+        .drop("campaign_id", "kept")
+        .hstack(kept)
+    )
 
 
 def execute(url: str, statement: str) -> None:
