@@ -10,12 +10,10 @@ import polars as pl
 
 from mambo_io.ledger import CampaignRow, Ledger
 from mambo_io.masking import mask_text
-from mambo_io.model import Outcome
+from mambo_io.model import Delivery, Outcome
 from mambo_io.store import Store
 from pipelines.reconciliation import Books
 from pipelines.report.words import GRAVEST_FIRST
-
-_FAILED = "failed"  # accepted, and not delivered by the provider's own word
 
 COLUMNS = (
     *("campaign", "edition", "row", "phone_raw", "e164", "network_guess", "outcome", "reason", "delivery"),
@@ -45,10 +43,9 @@ def people(books: Books, store: Store, *, full_numbers: bool) -> Iterator[pl.Dat
     """Everybody in `books`, the newest campaign first, in the order of its rows; at least one piece.
 
     Out: campaign, edition (String), row (Int64), phone_raw (what stood in the file, where that is no number that can be
-    messaged), e164, network_guess, outcome, reason, delivery (String; null where no export of delivery reports names
-    the campaign), segments, estimated_ugx, charged_ugx (Int64), call (String, `clinic-day/1/c0007`), sent_at (Datetime,
-    Kampala), then every kept column of every campaign (String). Telephone numbers are masked, in kept columns too,
-    unless `full_numbers`.
+    messaged), e164, network_guess, outcome, reason, delivery (String; as `Ledger.results` says it), segments,
+    estimated_ugx, charged_ugx (Int64), call (String, `clinic-day/1/c0007`), sent_at (Datetime, Kampala), then every
+    kept column of every campaign (String). Telephone numbers are masked, in kept columns too, unless `full_numbers`.
     """
     kept = list(dict.fromkeys(title for row in _campaigns(books, store) for title in _titles(row)))
     for piece in _pieces(books, store):
@@ -102,7 +99,9 @@ def _expected(books: Books) -> Counter[str]:
 
 
 def _is_exception() -> pl.Expr:
-    return (pl.col("outcome") != Outcome.ACCEPTED.value) | (pl.col("delivery") == _FAILED).fill_null(value=False)
+    return (pl.col("outcome") != Outcome.ACCEPTED.value) | (pl.col("delivery") == Delivery.FAILED.value).fill_null(
+        value=False
+    )
 
 
 def _pieces(books: Books, store: Store) -> Iterator[pl.DataFrame]:
@@ -119,12 +118,10 @@ def _pieces(books: Books, store: Store) -> Iterator[pl.DataFrame]:
         titles = _titles(row)
         for piece in Ledger(store).result_pieces(row):
             kept = piece.columns[piece.width - len(titles) :]  # they stand last
-            delivery = "delivery" if "delivery" in piece.columns else pl.lit(None, pl.String).alias("delivery")
             call = pl.format("{}/c{}", pl.lit(row.label), pl.col("chunk").cast(pl.String).str.zfill(4))
             yield piece.filter(in_period).select(
-                *(name for name in COLUMNS if name not in ("phone_raw", "delivery", "call")),
+                *(name for name in COLUMNS if name not in ("phone_raw", "call")),
                 pl.when(pl.col("e164").is_null()).then("phone_raw").alias("phone_raw"),
-                delivery,
                 call.alias("call"),
                 *(pl.col(name).alias(title) for name, title in zip(kept, titles, strict=True)),
             )

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from importlib.metadata import version
 from typing import assert_never
 
-from mambo_io.model import Outcome
+from mambo_io.model import NOT_REPORTED, Delivery, Outcome
 from mambo_io.window import KAMPALA
 from pipelines import __version__
 from pipelines.frames import Reason
@@ -59,10 +59,10 @@ CAUSE_TITLES = {
     "unexplained_ugx": "Unexplained",
 }
 DELIVERIES = {
-    "delivered": "Delivered",
-    "failed": "Failed",
-    "pending": "Pending",
-    "not_reported": "Not reported",
+    Delivery.DELIVERED.value: "Delivered",
+    Delivery.FAILED.value: "Failed",
+    Delivery.PENDING.value: "Pending",
+    NOT_REPORTED: "Not reported",
 }
 DEFINITIONS = {
     "People": "Rows of the recipients files. Every row has one outcome, so the outcomes add up to this.",
@@ -237,4 +237,4 @@ def listed(parts: Sequence[str]) -> str:
 
 def has_deliveries(books: Books) -> bool:
     """Whether an export of delivery reports was imported for anybody."""
-    return books.tally["delivery"].is_in(["delivered", "failed", "pending"]).any()
+    return books.tally["delivery"].is_in([status.value for status in Delivery]).any()

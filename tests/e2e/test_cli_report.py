@@ -217,6 +217,27 @@ def test_a_page_needs_the_extra_and_the_other_forms_do_without(ledger_of_every_o
     )
 
 
+def test_delivery_reports_stand_beside_the_outcomes(ledger_of_every_outcome: Cli) -> None:
+    """One of the two accepted was delivered by the provider's word, the other was not; that one is looked after."""
+    cli = ledger_of_every_outcome
+    cli.write("export.csv", f"number,status\n{number(1)},DELIVRD\n{number(3)},UNDELIV\n")
+    assert cli("deliveries", "import", "export.csv", "--phone", "number", "--status", "status").code == 0
+    for ending in ENDINGS:
+        assert cli("report", "--output", f"report.{ending}").code == 0
+    table = pl.read_csv(cli.folder / "report.csv").filter(outcome="accepted")
+    assert table.select("row", "delivery").rows() == [(1, "delivered"), (3, "failed")]
+    page = (cli.folder / "report.html").read_text("utf-8")
+    assert "Of the 2 accepted, the provider&#39;s export names 1 as delivered and 1 as failed." in page
+    with CalamineWorkbook.from_path(cli.folder / "report.xlsx") as book:
+        assert [row[:2] for row in book.get_sheet_by_name("By delivery").to_python()[1:]] == [
+            ["Delivered", 1],
+            ["Failed", 1],
+        ]
+        exceptions = book.get_sheet_by_name("Exceptions").to_python()[3:]
+    assert [row[2] for row in exceptions if row[0] == 3] == ["Not delivered"]
+    assert len(exceptions) == 11
+
+
 def test_an_old_report_is_replaced_when_the_new_one_is_whole(
     ledger_of_every_outcome: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from mambo_io.model import Outcome
+from mambo_io.model import NOT_REPORTED, Delivery, Outcome
+from pipelines.frames import Reason
 from pipelines.reconciliation import Books, balance_chain, read_books
 from pipelines.report.headline import headline, to_look_at
-from pipelines.report.words import OUTCOME_TITLES, REASONS, coverage, percent, period, reason_words
+from pipelines.report.words import DELIVERIES, OUTCOME_TITLES, REASONS, coverage, percent, period, reason_words
 from support.ledgers import every_outcome
 from support.reports import STATES, Group, books_of, empty_books, ledger
 
@@ -226,7 +227,8 @@ def test_coverage(empty: Books) -> None:
 def test_every_outcome_and_every_rejection_has_words() -> None:
     assert OUTCOME_TITLES.keys() == set(Outcome)
     assert len(set(OUTCOME_TITLES.values())) == len(Outcome)
-    assert all(REASONS.values()) or REASONS["ok"] == ""
+    assert DELIVERIES.keys() == {*Delivery, NOT_REPORTED}
+    assert [reason for reason in Reason if reason not in REASONS] == []
 
 
 @pytest.mark.parametrize(
