@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mambo_io.deliveries import Evidence, delivery_counts
+from mambo_io.delivery_counts import Evidence, delivery_counts
 from mambo_io.ledger import CampaignRow, Ledger, UnknownCall
 from mambo_io.model import NOT_REPORTED, CampaignState, ChunkState, Outcome, StopReason
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mambo_io.deliveries import Evidence
+from mambo_io.delivery_counts import Evidence
 from mambo_io.ledger import CampaignRow
 from mambo_io.model import Outcome
 from mambo_io.window import KAMPALA

@@ -12,7 +12,8 @@ from sqlalchemy import Connection
 
 from mambo_io import bulk
 from mambo_io import deliveries as kept
-from mambo_io.deliveries import DeliveryCounts, Evidence, delivery_counts, people_of
+from mambo_io.deliveries import people_of
+from mambo_io.delivery_counts import DeliveryCounts, Evidence, delivery_counts
 from mambo_io.errors import InputError
 from mambo_io.ledger import CampaignRow, Ledger, to_us
 from mambo_io.model import Delivery, Outcome

@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 
 from mambo_io.call_ends import ClaimedCall
 from mambo_io.decisions import retry_refused
-from mambo_io.deliveries import delivery_counts
+from mambo_io.delivery_counts import delivery_counts
 from mambo_io.ledger import Ledger
 from mambo_io.model import NOT_REPORTED, Action, CallResult, Delivery, Receipt, UnsupportedContact, Verdict
 from mambo_io.planning import Plan, write_plan, write_suppressions

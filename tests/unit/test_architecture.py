@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from support.environment import REPOSITORY
+from support.ledgers import new_ledger
 from support.processes import run
 
 EXAMPLES = sorted(str(path) for path in (REPOSITORY / "data").glob("*.toml"))
@@ -49,6 +50,18 @@ def test_a_command_that_only_looks_does_not_load_the_engine(arguments: tuple[str
     )
     result = run(sys.executable, "-c", program, *arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_a_look_at_the_ledger_does_not_load_frames_and_http(tmp_path: Path) -> None:
+    """Together they take longer to import than millions of rows to sum up."""
+    store = new_ledger(tmp_path / "ledger.db")
+    program = (
+        "import sys; from pipelines.cli import run; code = run(['status', 'clinic-day'])\n"
+        "loaded = {'polars', 'pandera', 'phonenumbers', 'aiohttp', 'httpx', 'prefect'} & set(sys.modules)\n"
+        "sys.exit(f'loaded: {loaded}' if loaded else code)"
+    )
+    result = run(sys.executable, "-c", program, cwd=tmp_path, env={"MAMBO_STORE": str(store)})
+    assert result.returncode == 3, result.stdout + result.stderr
 
 
 def test_no_file_names_a_package_index_or_a_folder_of_one_machine() -> None:
