@@ -150,7 +150,7 @@ class _InHalves:
 
 def watch_exports(trap: Trap) -> None:
     """Tell the trap how far the writing of a file has come, whatever its kind."""
-    replacing = export._replacing
+    replacing = export.replacing
 
     @contextmanager
     def watched_replacing(path: Path) -> Iterator[Path]:
@@ -163,7 +163,7 @@ def watch_exports(trap: Trap) -> None:
             trap.passed("before_replacing")
         trap.passed("after_replacing")
 
-    patch.object(export, "_replacing", watched_replacing).start()
+    patch.object(export, "replacing", watched_replacing).start()
 
 
 def write_intents_late() -> None:
