@@ -118,7 +118,14 @@ def _column(book: xlsxwriter.Workbook, page: Any, sheet: Sheet, name: str) -> tu
         case dtype if dtype.is_numeric():
             return values, as_(page.write_number)
         case _:
-            return values.cast(pl.String), as_(page.write_string)
+            return _plain(values.cast(pl.String)), as_(page.write_string)
+
+
+def _plain(texts: pl.Series) -> pl.Series:
+    """xlsxwriter takes a text between `<r>` and `</r>` for XML of its own making and writes it unescaped; a `'` before
+    it keeps what somebody typed from becoming a part of the workbook's markup."""
+    is_markup = texts.str.starts_with("<r>") & texts.str.ends_with("</r>")
+    return pl.select(pl.when(is_markup).then("'" + texts).otherwise(texts)).to_series()
 
 
 def _with(write: Callable[..., Any], look: Any) -> Callable[..., Any]:

@@ -23,6 +23,10 @@ _COMMANDS = {
     "send": ("pipelines.cli.campaigns:send", "Send a campaign, or go on where it stopped."),
     "status": ("pipelines.cli.records:status", "Show how campaigns stand."),
     "results": ("pipelines.cli.records:results", "Write the results table of a campaign to a file."),
+    "report": (
+        "pipelines.cli.report:report",
+        "Write what became of people and money to a file.",
+    ),
     "settle": ("pipelines.cli.settling:settle", "Find out from the account's balance which unknown calls were sent."),
     "resolve": (
         "pipelines.cli.settling:resolve",

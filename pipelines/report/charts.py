@@ -1,60 +1,38 @@
-"""The charts of a report, drawn by Altair as still pictures (SVG): nothing on the page needs a script to show them.
-
-Each is drawn twice, for a wide and for a narrow screen, because a picture that is made smaller makes its letters
-smaller. Bars carry their figures, so that no legend and no colour is needed to read them; the colours are those of
-Okabe and Ito, which colour-blind people can tell apart (https://jfly.uni-koeln.de/color/).
-"""
+"""The charts of a report, each from the frames of `pipelines.reconciliation`; None where there is nothing to see."""
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
-from html import escape
+from collections.abc import Iterator
 
 import altair as alt
 import polars as pl
 
 from pipelines import reconciliation
 from pipelines.reconciliation import Books
+from pipelines.report import drawing
+from pipelines.report.drawing import BAR, Chart, Drawing, amounts, drawn, names, room_for_labels
 from pipelines.report.words import CAUSE_TITLES, DELIVERIES, MINUS, OUTCOME_TITLES, has_deliveries, percent
-
-WIDE, NARROW = 720, 340  # pixels, the whole picture
 
 _MOST_BARS = 12  # of campaigns, networks and the like
 _MOST_POINTS = 400
-_TEXT = 13
-_LETTER = 6.8  # width of a letter of this size, on average
-_NAMES_SHARE = 0.38  # of the picture, at most, for the names of its bars
-_BAR = 30  # height with the space around it
 
-_BLUE, _SKY, _GREEN, _ORANGE, _RED, _GREY = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#8A8A8A"
-_PALE, _INK = "#CFDCE6", "#222222"
 _COLOURS = {
-    "accepted": _GREEN,
-    "unsupported": _ORANGE,
-    "rejected": _GREY,
-    "refused": _RED,
-    "unverified": "#CC79A7",
-    "unknown": "#8E3B72",
-    "in_flight": _SKY,
-    "planned": _SKY,
-    "cancelled": "#BBBBBB",
+    "accepted": drawing.GREEN,
+    "unsupported": drawing.ORANGE,
+    "rejected": drawing.GREY,
+    "refused": drawing.RED,
+    "unverified": drawing.PURPLE,
+    "unknown": drawing.WINE,
+    "in_flight": drawing.SKY,
+    "planned": drawing.SKY,
+    "cancelled": drawing.SILVER,
 }
-_DELIVERY_COLOURS = {"delivered": _GREEN, "failed": _RED, "pending": _SKY, "not_reported": _GREY}
-
-
-_Drawing = alt.LayerChart | alt.FacetChart  # what `layer` may give, by its types
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    name: str
-    title: str
-    wide: str  # SVG
-    narrow: str
+_DELIVERY_COLOURS = {
+    "delivered": drawing.GREEN,
+    "failed": drawing.RED,
+    "pending": drawing.SKY,
+    "not_reported": drawing.GREY,
+}
 
 
 def outcomes(books: Books) -> Chart | None:
@@ -79,27 +57,27 @@ def difference(books: Books) -> Chart | None:
     if not sums["estimated_ugx"] and not sums["charged_ugx"]:
         return None
     level = sums["estimated_ugx"]
-    rows: list[tuple[str, int, int, str, str]] = [("Estimated", 0, level, f"UGX {level:,}", _PALE)]
+    rows: list[tuple[str, int, int, str, str]] = [("Estimated", 0, level, f"UGX {level:,}", drawing.PALE)]
     for cause, title in CAUSE_TITLES.items():
         if amount := sums[cause]:
             label = f"{MINUS if amount < 0 else '+'} {abs(amount):,}"
-            rows.append((title, level, level + amount, label, _SKY if amount < 0 else _RED))
+            rows.append((title, level, level + amount, label, drawing.SKY if amount < 0 else drawing.RED))
             level += amount
-    rows.append(("Charged", 0, level, f"UGX {level:,}", _BLUE))
+    rows.append(("Charged", 0, level, f"UGX {level:,}", drawing.BLUE))
     frame = pl.DataFrame(rows, schema=["title", "from", "to", "label", "colour"], orient="row")
     frame = frame.with_columns(pl.max_horizontal("from", "to").alias("end"))
 
-    def draw(width: int) -> _Drawing:
-        x = _room_for_labels(frame, "end", width)
-        base = alt.Chart(frame).encode(y=_names(frame["title"], width))
+    def draw(width: int) -> Drawing:
+        x = room_for_labels(frame, "end", width)
+        base = alt.Chart(frame).encode(y=names(frame["title"], width))
         bars = base.mark_bar(size=18).encode(
             x=alt.X("from:Q", scale=x, axis=None), x2="to:Q", color=alt.Color("colour:N", scale=None)
         )
         labels = base.mark_text(align="left", dx=5).encode(x=alt.X("end:Q", scale=x), text="label:N")
-        return alt.layer(bars, labels).properties(height=_BAR * frame.height)
+        return alt.layer(bars, labels).properties(height=BAR * frame.height)
 
     words = "; ".join(f"{title} {label}" for title, _, _, label, _ in rows)
-    return _drawn("difference", "From the estimate to the charge", words, draw)
+    return drawn("difference", "From the estimate to the charge", words, draw)
 
 
 def campaigns(books: Books) -> Chart | None:
@@ -137,9 +115,9 @@ def over_time(books: Books) -> Iterator[Chart]:
     every, frame = _by_time(books)
     if frame.height < 2:
         return
-    yield _columns("accepted", f"People accepted, by {every}", "accepted", every, frame, _GREEN)
+    yield _columns("accepted", f"People accepted, by {every}", "accepted", every, frame, drawing.GREEN)
     if frame["charged_ugx"].sum():
-        yield _columns("charged", f"Charged, by {every} (UGX)", "charged_ugx", every, frame, _BLUE)
+        yield _columns("charged", f"Charged, by {every} (UGX)", "charged_ugx", every, frame, drawing.BLUE)
 
 
 def balances(books: Books) -> Iterator[Chart]:
@@ -159,18 +137,18 @@ def _shares(name: str, title: str, rows: list[tuple[str, int, str]]) -> Chart | 
     if not whole:
         return None
     frame = pl.DataFrame(rows, schema=["title", "people", "colour"], orient="row").with_columns(
-        pl.Series("label", [f"{people:,}  ({percent(people, whole)})" for _, people, _ in rows])
+        pl.Series("label", [f"{people:,}  ({percent(people / whole)})" for _, people, _ in rows])
     )
 
-    def draw(width: int) -> _Drawing:
-        x = alt.X("people:Q", scale=_room_for_labels(frame, "people", width), axis=None)
-        base = alt.Chart(frame).encode(y=_names(frame["title"], width), x=x)
+    def draw(width: int) -> Drawing:
+        x = alt.X("people:Q", scale=room_for_labels(frame, "people", width), axis=None)
+        base = alt.Chart(frame).encode(y=names(frame["title"], width), x=x)
         bars = base.mark_bar(size=18).encode(color=alt.Color("colour:N", scale=None))
         return alt.layer(bars, base.mark_text(align="left", dx=5).encode(text="label:N")).properties(
-            height=_BAR * frame.height
+            height=BAR * frame.height
         )
 
-    return _drawn(name, title, "; ".join(f"{row['title']} {row['label']}" for row in frame.to_dicts()), draw)
+    return drawn(name, title, "; ".join(f"{row['title']} {row['label']}" for row in frame.to_dicts()), draw)
 
 
 def _parts(name: str, title: str, unit: str, frame: pl.DataFrame) -> Chart | None:
@@ -184,29 +162,29 @@ def _parts(name: str, title: str, unit: str, frame: pl.DataFrame) -> Chart | Non
         pl.Series("label", [f"{unit}{part:,} of {whole:,}" for part, whole in frame.select("part", "whole").rows()]),
     )
 
-    def draw(width: int) -> _Drawing:
-        scale = _room_for_labels(frame, "end", width)
-        base = alt.Chart(frame).encode(y=_names(frame["title"], width))
-        wholes = base.mark_bar(size=20, color=_PALE).encode(x=alt.X("whole:Q", scale=scale, axis=None))
-        parts = base.mark_bar(size=12, color=_BLUE).encode(x=alt.X("part:Q", scale=scale))
+    def draw(width: int) -> Drawing:
+        scale = room_for_labels(frame, "end", width)
+        base = alt.Chart(frame).encode(y=names(frame["title"], width))
+        wholes = base.mark_bar(size=20, color=drawing.PALE).encode(x=alt.X("whole:Q", scale=scale, axis=None))
+        parts = base.mark_bar(size=12, color=drawing.BLUE).encode(x=alt.X("part:Q", scale=scale))
         labels = base.mark_text(align="left", dx=5).encode(x=alt.X("end:Q", scale=scale), text="label:N")
-        return alt.layer(wholes, parts, labels).properties(height=_BAR * frame.height)
+        return alt.layer(wholes, parts, labels).properties(height=BAR * frame.height)
 
-    return _drawn(name, title + more, "; ".join(f"{row['title']} {row['label']}" for row in frame.to_dicts()), draw)
+    return drawn(name, title + more, "; ".join(f"{row['title']} {row['label']}" for row in frame.to_dicts()), draw)
 
 
 def _columns(name: str, title: str, column: str, every: str, frame: pl.DataFrame, colour: str) -> Chart:
     """A column for each span of time, from `at` to `until`."""
     form = {"month": "%b %Y", "week": "%-d %b", "day": "%-d %b"}.get(every, "%H:%M")
 
-    def draw(width: int) -> _Drawing:
+    def draw(width: int) -> Drawing:
         axis = alt.Axis(format=form, grid=False, labelOverlap=True, tickCount=width // 90)
-        x, y = alt.X("at:T", title=None, axis=axis), alt.Y(f"{column}:Q", title=None, axis=_amounts(width))
+        x, y = alt.X("at:T", title=None, axis=axis), alt.Y(f"{column}:Q", title=None, axis=amounts(width))
         bars = alt.Chart(frame).mark_bar(color=colour, stroke="white", strokeWidth=1).encode(x=x, x2="until:T", y=y)
         return alt.layer(bars).properties(height=180)
 
     words = "; ".join(f"{at:%Y-%m-%d %H:%M} {value:,}" for at, value in frame.select("at", column).head(60).iter_rows())
-    return _drawn(name, title, words, draw)
+    return drawn(name, title, words, draw)
 
 
 def _balance(account: str, steps: pl.DataFrame) -> Chart:
@@ -217,89 +195,37 @@ def _balance(account: str, steps: pl.DataFrame) -> Chart:
     marked = steps.filter(is_unexplained | (pl.col("top_ups_ugx") != 0)).select(
         pl.col("ended_at").dt.replace_time_zone(None).alias("at"),
         pl.col("balance_ugx").alias("ugx"),
-        pl.when(is_unexplained).then(pl.lit(_RED)).otherwise(pl.lit(_GREEN)).alias("colour"),
+        pl.when(is_unexplained).then(pl.lit(drawing.RED)).otherwise(pl.lit(drawing.GREEN)).alias("colour"),
         pl.when(is_unexplained).then("unexplained_ugx").otherwise("top_ups_ugx").alias("amount"),
         pl.when(is_unexplained).then(pl.lit("not explained")).otherwise(pl.lit("top-up")).alias("what"),
     )
     told = [
         f"{amount:+,} {what}".replace("-", MINUS, 1) for amount, what in marked.select("amount", "what").iter_rows()
     ]
-    marked = marked.with_columns(pl.Series("label", told, dtype=pl.String))
     span = line["at"][-1] - line["at"][0]
+    side = pl.when(pl.col("at") < line["at"][0] + span / 2).then(pl.lit("left")).otherwise(pl.lit("right"))
+    marked = marked.with_columns(pl.Series("label", told, dtype=pl.String), side.alias("side"))
     form = "%-d %b" if span.days > 2 else "%H:%M" if span.days < 1 else "%-d %b %H:%M"
 
-    def draw(width: int) -> _Drawing:
+    def draw(width: int) -> Drawing:
         axis = alt.Axis(format=form, grid=False, labelOverlap=True, tickCount=width // 90)
         x = alt.X("at:T", title=None, axis=axis)
-        y = alt.Y("ugx:Q", title=None, scale=alt.Scale(zero=False, padding=14), axis=_amounts(width))
-        path = alt.Chart(line).mark_line(color=_BLUE, strokeWidth=2).encode(x=x, y=y)
+        y = alt.Y("ugx:Q", title=None, scale=alt.Scale(zero=False, padding=14), axis=amounts(width))
+        path = alt.Chart(line).mark_line(color=drawing.BLUE, strokeWidth=2).encode(x=x, y=y)
         dots = alt.Chart(marked).encode(x=x, y=y, color=alt.Color("colour:N", scale=None))
-        # On the side where there is room.
-        middle = line["at"][0] + span / 2
-        left = dots.transform_filter(alt.datum.at < _epoch_ms(middle)).mark_text(align="left", dx=8)
-        right = dots.transform_filter(alt.datum.at >= _epoch_ms(middle)).mark_text(align="right", dx=-8)
-        labels = [side.encode(text="label:N") for side in (left, right)]
-        return alt.layer(path, dots.mark_point(size=70, filled=True, opacity=1), *labels).properties(height=220)
+        dot = dots.mark_point(size=70, filled=True, opacity=1)
+        # The words stand on the side where there is room.
+        left = dots.mark_text(align="left", dx=8).transform_filter(alt.datum.side == "left")
+        right = dots.mark_text(align="right", dx=-8).transform_filter(alt.datum.side == "right")
+        layers = [path, dot, *(words.encode(text="label:N") for words in (left, right))]
+        return alt.layer(*layers).properties(height=220)
 
     first, last = steps["balance_before_ugx"][0], steps["balance_ugx"][-1]
     words = "; ".join([f"from UGX {first:,} to UGX {last:,} in {steps.height:,} steps", *told])
-    return _drawn(f"balance-{account}", f"Balance of the account {account} (UGX)", words, draw)
+    return drawn(f"balance-{account}", f"Balance of the account {account} (UGX)", words, draw)
 
 
-# --- what they share -------------------------------------------------------------------------------------------------
-
-
-def _drawn(name: str, title: str, words: str, draw: Callable[[int], _Drawing]) -> Chart:
-    return Chart(name, title, *(_svg(draw(width), width, f"{title}: {words}") for width in (WIDE, NARROW)))
-
-
-def _svg(chart: _Drawing, width: int, words: str) -> str:
-    """The picture as a part of a page: as wide as there is room, and told to those who cannot see it."""
-    whole = (
-        chart.properties(width=width, autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
-        .configure(font="Arial, Liberation Sans, sans-serif", aria=False, padding=4, background="white")
-        .configure_axis(
-            labelFontSize=_TEXT, labelColor=_INK, domain=False, ticks=False, gridColor="#E6E6E6", labelPadding=6
-        )
-        .configure_text(fontSize=_TEXT, color=_INK)
-        .configure_view(stroke=None)
-    )
-    file = io.StringIO()
-    whole.save(file, format="svg")
-    label = escape(words, quote=True)
-    return re.sub(
-        r'<svg [^>]*?(viewBox="[^"]*")>',
-        rf'<svg \1 role="img" aria-label="{_literal(label)}">',
-        file.getvalue(),
-        count=1,
-    )
-
-
-def _literal(text: str) -> str:
-    """`text` as the replacement of a pattern."""
-    return text.replace("\\", r"\\")
-
-
-def _names(titles: pl.Series, width: int) -> alt.Y:
-    """The names of bars, in the order in which they come; a long one is cut in its middle, the table has it whole."""
-    most = round(width * _NAMES_SHARE / _LETTER)
-    cut = f"slice(datum.label, 0, {most - 9}) + '…' + slice(datum.label, -8)"
-    axis = alt.Axis(labelExpr=f"length(datum.label) > {most} ? {cut} : datum.label", labelLimit=0)
-    return alt.Y("title:N", sort=titles.to_list(), title=None, axis=axis)
-
-
-def _room_for_labels(frame: pl.DataFrame, column: str, width: int) -> alt.Scale:
-    """A scale that leaves room for the text behind the longest bar."""
-    names = min(max(len(title) for title in frame["title"]) * _LETTER, width * _NAMES_SHARE) + 20
-    labels = max(len(label) for label in frame["label"]) * _LETTER + 8
-    plot = width - names
-    values = frame[column].to_list()
-    end = max(*values, 1) * plot / max(plot - labels, plot * 0.2)
-    return alt.Scale(domain=[min(0, *values), end], nice=False)
-
-
-def _amounts(width: int) -> alt.Axis:
-    return alt.Axis(format=",d" if width == WIDE else "~s", tickCount=5, tickMinStep=1)
+# --- what they show ---------------------------------------------------------------------------------------------------
 
 
 def _largest(frame: pl.DataFrame) -> tuple[pl.DataFrame, str]:
@@ -334,11 +260,6 @@ def _thinned(steps: pl.DataFrame) -> pl.DataFrame:
         | (pl.col("explanation").is_not_null() & needed)
         | (pl.col("index") == pl.len() - 1)
     )
-
-
-def _epoch_ms(when: datetime) -> float:
-    """As the charts count time: naive moments are the local ones of whoever draws them."""
-    return when.timestamp() * 1000
 
 
 def _plain(column: str) -> pl.Expr:

@@ -11,8 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipelines import reconciliation
 from pipelines.reconciliation import Books
-from pipelines.report import charts, tables, words
-from pipelines.report.charts import Chart
+from pipelines.report import charts, headline, tables, words
+from pipelines.report.drawing import Chart
 from pipelines.report.people import Exceptions
 from pipelines.report.tables import Column, Kind, Table
 from pipelines.report.words import MINUS
@@ -60,9 +60,9 @@ def page(books: Books, exceptions: Exceptions, *, full_numbers: bool, made_at: d
     return environment.get_template("page.html.jinja").render(
         coverage=words.coverage(books),
         called=words.called(books),
-        headline=words.headline(books),
+        headline=headline.headline(books),
         figures=list(_figures(books)),
-        to_look_at=words.to_look_at(books),
+        to_look_at=headline.to_look_at(books),
         sections=list(_sections(books, exceptions, full_numbers=full_numbers)),
         definitions=words.DEFINITIONS,
         made_at=words.moment(made_at),
@@ -78,7 +78,7 @@ def _figures(books: Books) -> Iterator[tuple[str, str, str]]:
     sums = reconciliation.cut(books).row(0, named=True)
     people, accepted, charged = sums["recipients"], sums["accepted"], sums["charged_ugx"]
     yield "People on the lists", f"{people:,}", words.count(books.campaigns.height, "campaign")
-    yield "Accepted", f"{accepted:,}", f"{words.percent(accepted, people)} of them" if people else ""
+    yield "Accepted", f"{accepted:,}", f"{words.percent(accepted / people)} of them" if people else ""
     known = ", as far as known" if sums["of_unknown_ugx"] else ""
     yield f"Charged{known}", words.ugx(charged), f"estimated {words.ugx(sums['estimated_ugx'])}"
     made = books.calls.filter(books.calls["attempt"].is_not_null()).height
@@ -182,7 +182,7 @@ def cell(value: Any, kind: Kind) -> str:
         case Kind.PRICE:
             return f"{value:,.2f}"
         case Kind.SHARE:
-            return f"{100 * value:.1f}%".replace("-", MINUS)
+            return words.percent(value)
         case Kind.DRIFT:
             return f"{100 * value:+.1f}%".replace("-", MINUS) if value else "0%"
         case Kind.DAY:

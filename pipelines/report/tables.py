@@ -267,7 +267,7 @@ def entries(books: Books) -> Table:
 
 
 def exceptions(found: Exceptions, *, brief: bool = False) -> Table:
-    """`brief`: calls by the last part of their names, for the campaign stands beside them."""
+    """`brief`: calls by the last part of their names, for the campaign stands beside them, or there is only one."""
     call = pl.col("call").str.split("/").list.last() if brief else pl.col("call")
     frame = found.people.with_columns(
         _LABEL,
@@ -279,8 +279,9 @@ def exceptions(found: Exceptions, *, brief: bool = False) -> Table:
         .otherwise(_reason())
         .alias("reason"),
     )
+    of_campaign = (Column("label", "Campaign", width=28),) if frame["label"].n_unique() > 1 else ()
     columns = (
-        Column("label", "Campaign", less=True, width=28),
+        *of_campaign,
         Column("row", "Row", Kind.COUNT),
         Column("number", "Number", width=20),
         Column("outcome", "Outcome", whole=True, width=26),

@@ -12,7 +12,7 @@ import polars as pl
 from mambo_io.datasets.sheets import SHEET_ROWS, Sheet, write_sheets
 from pipelines import reconciliation
 from pipelines.reconciliation import Books
-from pipelines.report import tables, words
+from pipelines.report import headline, tables, words
 from pipelines.report.people import Exceptions
 from pipelines.report.tables import Column, Kind, Table
 
@@ -98,8 +98,8 @@ def _summary(books: Books) -> Sheet:
     causes = {f"  {title} (UGX)": words.CAUSES[cause] for cause, title in words.CAUSE_TITLES.items()}
     told = [(name, value, words.DEFINITIONS.get(term) or causes.get(name, "")) for name, value, term in rows]
     frame = pl.DataFrame(told, schema={"figure": pl.String, "value": pl.Int64, "meaning": pl.String}, orient="row")
-    lines = [words.coverage(books), words.called(books), "", *words.headline(books)]
-    if to_look_at := words.to_look_at(books):
+    lines = [words.coverage(books), words.called(books), "", *headline.headline(books)]
+    if to_look_at := headline.to_look_at(books):
         lines += ["", "To look at:", *(item.replace("`", "") for item in to_look_at)]
     return Sheet(
         "Summary",
