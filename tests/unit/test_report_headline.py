@@ -68,8 +68,8 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Books:
             [
                 "The API accepted the message for all of the 3 people.",
                 (
-                    "It cost nothing, UGX 150 less than estimated: all of it because the price of a segment was not the "
-                    "tariff's."
+                    "It cost nothing, UGX 150 less than estimated: all of it because the price of a segment was not "
+                    "the tariff's."
                 ),
             ],
             id="nothing charged",
@@ -80,8 +80,8 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Books:
                 "The API accepted the message for 2 of 3 people.",
                 "Of 1 it is not known whether that person was sent the message.",
                 (
-                    "As far as is known, it cost UGX 100, UGX 50 less than estimated: all of it for calls whose charge is "
-                    "not known."
+                    "As far as is known, it cost UGX 100, UGX 50 less than estimated: all of it for calls whose charge "
+                    "is not known."
                 ),
                 "Calls whose charge is not known may have cost up to UGX 50 more.",
             ],
@@ -93,8 +93,8 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Books:
                 "The API accepted the message for 2 of 33 people.",
                 "31 could not be reached.",
                 (
-                    "It cost UGX 120, UGX 1,530 less than estimated: UGX 1,550 less for people who could not be reached and "
-                    "UGX 20 more because the price of a segment was not the tariff's."
+                    "It cost UGX 120, UGX 1,530 less than estimated: UGX 1,550 less for people who could not be "
+                    "reached and UGX 20 more because the price of a segment was not the tariff's."
                 ),
             ],
             id="two causes",
@@ -104,9 +104,9 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Books:
             [
                 "The API accepted the message for all of the 2 people.",
                 (
-                    "It cost UGX 100, as estimated, though not for the same: UGX 100 more because the API counted other "
-                    "segments in a message than we did and UGX 100 less because the price of a segment was not the "
-                    "tariff's."
+                    "It cost UGX 100, as estimated, though not for the same: UGX 100 more because the API counted "
+                    "other segments in a message than we did and UGX 100 less because the price of a segment was not "
+                    "the tariff's."
                 ),
             ],
             id="causes that cancel each other",
@@ -144,14 +144,14 @@ def test_every_outcome_is_told(tmp_path: Path) -> None:
         assert headline(read_books(store)) == [
             "The API accepted the message for 2 of 12 people.",
             (
-                "1 could not be reached, 1 was turned away before sending, 2 were refused by the API, 1 is being sent just "
-                "now and 1 was cancelled."
+                "1 could not be reached, 1 was turned away before sending, 2 were refused by the API, 1 is being sent "
+                "just now and 1 was cancelled."
             ),
             "Of 2 the receipt does not say whether they were counted.",
             "Of 2 it is not known whether they were sent the message.",
             (
-                "As far as is known, it cost UGX 201, UGX 349 less than estimated, for 4 reasons, which are listed under "
-                "Money."
+                "As far as is known, it cost UGX 201, UGX 349 less than estimated, for 4 reasons, which are listed "
+                "under Money."
             ),
             "Calls whose charge is not known may have cost up to UGX 150 more.",
         ]
@@ -161,16 +161,16 @@ def test_what_needs_a_look(tmp_path: Path) -> None:
     with ledger(tmp_path, every_outcome) as store:
         assert to_look_at(read_books(store)) == [
             (
-                "clinic-day/1/c0004 (2 people) got no clear answer: `mambo settle NAME` asks the account's balance what "
-                "became of it."
+                "clinic-day/1/c0004 (2 people) got no clear answer: `mambo settle NAME` asks the account's balance "
+                "what became of it."
             ),
             (
                 "clinic-day/1/c0003 (2 people) was refused by the API: `mambo retry NAME --refused --by WHO`, once the "
                 "cause is mended."
             ),
             (
-                "Of 2 people a receipt does not say whether they were counted: ask the provider; `mambo resolve NAME --row "
-                "ROW` records the answer."
+                "Of 2 people a receipt does not say whether they were counted: ask the provider; `mambo resolve NAME "
+                "--row ROW` records the answer."
             ),
             "clinic-day/1: sending; `mambo status` says what is left.",
             "The receipt of clinic-day/1/c0002 counts more people than were sent to the API.",
