@@ -137,7 +137,7 @@ def _shares(name: str, title: str, rows: list[tuple[str, int, str]]) -> Chart | 
     if not whole:
         return None
     frame = pl.DataFrame(rows, schema=["title", "people", "colour"], orient="row").with_columns(
-        pl.Series("label", [f"{people:,}  ({percent(people / whole)})" for _, people, _ in rows])
+        pl.Series("label", [f"{people:,} ({percent(people / whole)})" for _, people, _ in rows])
     )
 
     def draw(width: int) -> Drawing:

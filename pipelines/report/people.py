@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from mambo_io.ledger import Ledger
+from mambo_io.ledger import CampaignRow, Ledger
 from mambo_io.masking import mask_text
 from mambo_io.model import Outcome
 from mambo_io.store import Store
@@ -50,11 +50,11 @@ def people(books: Books, store: Store, *, full_numbers: bool) -> Iterator[pl.Dat
     Kampala), then every kept column of every campaign (String). Telephone numbers are masked, in kept columns too,
     unless `full_numbers`.
     """
-    kept = _kept_columns(books, store)
+    kept = list(dict.fromkeys(title for row in _campaigns(books, store) for title in _titles(row)))
     for piece in _pieces(books, store):
-        known = [pl.col(name) if name in piece.columns else pl.lit(None, pl.String).alias(name) for name in kept]
-        shown = piece.select(*COLUMNS, *(each.alias(title) for each, title in zip(known, kept.values(), strict=True)))
-        yield shown if full_numbers else masked(shown, [*kept.values()])
+        missing = [pl.lit(None, pl.String).alias(title) for title in kept if title not in piece.columns]
+        shown = piece.with_columns(missing).select(*COLUMNS, *kept)
+        yield shown if full_numbers else masked(shown, kept)
 
 
 def exceptions(books: Books, store: Store, *, full_numbers: bool, most: int) -> Exceptions:
@@ -106,33 +106,39 @@ def _is_exception() -> pl.Expr:
 
 
 def _pieces(books: Books, store: Store) -> Iterator[pl.DataFrame]:
-    """The results of the campaigns, with `COLUMNS` and the kept columns of each; of those in the period."""
-    ledger = Ledger(store)
-    rows = {(row.name, row.edition): row for row in ledger.campaigns()}
+    """The results of the campaigns, of those in the period: `COLUMNS`, and the kept columns of each campaign."""
     yield _nobody()
-    for campaign in books.campaigns.iter_rows(named=True):
-        row = rows[campaign["campaign"], campaign["edition"]]
-        home = (campaign["first_call_at"] or campaign["planned_at"]).date()
-        in_period = pl.lit(value=True)
+    homes = books.campaigns.select(pl.coalesce("first_call_at", "planned_at").dt.date()).to_series()
+    for row, home in zip(_campaigns(books, store), homes, strict=True):
         day = pl.col("sent_at").dt.date().fill_null(home)
+        in_period = pl.lit(value=True)
         if books.start is not None:
             in_period &= day >= books.start
         if books.end is not None:
             in_period &= day <= books.end
-        for piece in ledger.result_pieces(row):
+        titles = _titles(row)
+        for piece in Ledger(store).result_pieces(row):
+            kept = piece.columns[piece.width - len(titles) :]  # they stand last
             delivery = "delivery" if "delivery" in piece.columns else pl.lit(None, pl.String).alias("delivery")
-            yield piece.filter(in_period).with_columns(
+            call = pl.format("{}/c{}", pl.lit(row.label), pl.col("chunk").cast(pl.String).str.zfill(4))
+            yield piece.filter(in_period).select(
+                *(name for name in COLUMNS if name not in ("phone_raw", "delivery", "call")),
                 pl.when(pl.col("e164").is_null()).then("phone_raw").alias("phone_raw"),
                 delivery,
-                pl.format("{}/c{}", pl.lit(row.label), pl.col("chunk").cast(pl.String).str.zfill(4)).alias("call"),
+                call.alias("call"),
+                *(pl.col(name).alias(title) for name, title in zip(kept, titles, strict=True)),
             )
 
 
-def _kept_columns(books: Books, store: Store) -> dict[str, str]:
-    """Every kept column of the campaigns, and what it is called here: one of our names gets a `_`."""
-    labels = set(books.campaigns.select("campaign", "edition").iter_rows())
-    kept = [name for row in Ledger(store).campaigns() if (row.name, row.edition) in labels for name in row.kept_columns]
-    return {name: f"{name}_" if name in COLUMNS else name for name in dict.fromkeys(kept)}
+def _campaigns(books: Books, store: Store) -> list[CampaignRow]:
+    """The campaign editions of the books, in their order."""
+    rows = {(row.name, row.edition): row for row in Ledger(store).campaigns()}
+    return [rows[label] for label in books.campaigns.select("campaign", "edition").iter_rows()]
+
+
+def _titles(row: CampaignRow) -> list[str]:
+    """What its kept columns are called here: a name that is one of ours gets a `_`."""
+    return [f"{name}_" if name in COLUMNS else name for name in row.kept_columns]
 
 
 def _nobody() -> pl.DataFrame:
