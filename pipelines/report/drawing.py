@@ -15,6 +15,7 @@ from html import escape
 
 import altair as alt
 import polars as pl
+import vl_convert  # noqa: F401 - what Altair draws with; without it a picture fails only when it is saved
 
 WIDE, NARROW = 720, 340  # pixels, the whole picture
 BAR = 30  # height of a bar with the space around it
@@ -57,7 +58,7 @@ def _svg(chart: Drawing, width: int, words: str) -> str:
         .configure_view(stroke=None)
     )
     file = io.StringIO()
-    whole.save(file, format="svg")
+    whole.save(file, format="svg", engine="vl-convert")
     label = escape(words, quote=True)
     return re.sub(
         r'<svg [^>]*?(viewBox="[^"]*")>',
