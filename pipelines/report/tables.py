@@ -130,7 +130,6 @@ def networks(books: Books) -> Table:
     columns = (
         Column("network_guess", "Network", width=24),
         *_PEOPLE,
-        Column("segments_counted", "Segments", Kind.COUNT, less=True),
         *_MONEY,
     )
     return Table("By network", frame, columns, totals=True)

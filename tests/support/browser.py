@@ -61,13 +61,12 @@ class Browser:
         *,
         width: int = 1280,
         height: int = 900,
-        scale: float = 1,
     ) -> T:
-        """What `look` says of a page, in a window of this size (CSS pixels; `scale` of the screen's to one of them).
+        """What `look` says of a page, in a window of this size (CSS pixels); a narrow one is a telephone's.
 
         Fails when the page writes an error to its console, or asks for anything that is not in a file or on loopback.
         """
-        return self._call(lambda: self._looked(where, look, width, height, scale))
+        return self._call(lambda: self._looked(where, look, width, height))
 
     def close(self) -> None:
         self._call(self._chromium.close)
@@ -76,9 +75,7 @@ class Browser:
     def _call(self, what: Callable[[], T]) -> T:
         return self._thread.submit(what).result()
 
-    def _looked(
-        self, where: Path | str, look: Callable[[sync_api.Page], T], width: int, height: int, scale: float
-    ) -> T:
+    def _looked(self, where: Path | str, look: Callable[[sync_api.Page], T], width: int, height: int) -> T:
         complaints: list[str] = []
 
         def asked(url: str) -> None:
@@ -90,9 +87,7 @@ class Browser:
             if message.type == "error":
                 complaints.append(f"console: {message.text}")
 
-        context = self._chromium.new_context(
-            viewport={"width": width, "height": height}, device_scale_factor=scale, is_mobile=width < 600
-        )
+        context = self._chromium.new_context(viewport={"width": width, "height": height}, is_mobile=width < 600)
         try:
             context.on("request", lambda request: asked(request.url))
             context.on("console", said)
