@@ -51,6 +51,7 @@ class Table:
         return self.frame.select(pl.col(names).sum()).row(0, named=True)
 
 
+_MOST_LETTERS = 160  # of what the API said, on a page
 _OTHERS = ("refused", "unverified", "unknown", "in_flight", "planned", "cancelled")
 _OTHER = pl.sum_horizontal(_OTHERS).alias("other")
 _LABEL = pl.format("{}/{}", "campaign", "edition").alias("label")
@@ -197,14 +198,18 @@ def calls(books: Books) -> Table:
 
 
 def calls_to_look_at(books: Books) -> Table:
-    """The calls that were not plainly accepted at the estimate but for unsupported contacts."""
+    """The calls that were not plainly accepted at the estimate but for unsupported contacts; what the API said when it
+    refused one stands beside its reason."""
     plain = (pl.col("verdict") == "accepted") & pl.col("consistent").fill_null(value=False) & pl.col("alarms").is_null()
     usual = plain & (pl.col("difference_ugx") == pl.col("of_unsupported_ugx")) & pl.col("cost_ugx").is_not_null()
     made = books.calls.filter(pl.col("attempt").is_not_null() & ~usual.fill_null(value=False))
     everything = calls(replace(books, calls=made))
+    said = pl.format("{}: {}", "reason", pl.col("messages").str.slice(0, _MOST_LETTERS))
+    is_refusal = (pl.col("verdict") == _VERDICTS["refused"]) & pl.col("messages").is_not_null()
+    told = everything.frame.with_columns(pl.when(is_refusal).then(said).otherwise("reason").alias("reason"))
     shown = ("call", "sent_at", "verdict", "reason", "submitted", "recipients_count", "expected_ugx", "cost_ugx")
     columns = tuple(column for column in everything.columns if column.name in shown)
-    return Table("Calls to look at", everything.frame, columns)
+    return Table("Calls to look at", told, columns)
 
 
 def statement(books: Books) -> Table:
