@@ -120,9 +120,9 @@ def over_time(books: Books) -> Iterator[Chart]:
         yield _columns("charged", f"Charged, by {every} (UGX)", "charged_ugx", every, frame, drawing.BLUE)
 
 
-def balances(books: Books) -> Iterator[Chart]:
-    """The balance of each account; only where there are several steps to see."""
-    chain = reconciliation.balance_chain(books).filter(pl.col("balance_ugx").is_not_null())
+def balances(chain: pl.DataFrame) -> Iterator[Chart]:
+    """The balance of each account, from its balance chain; only where there are several steps to see."""
+    chain = chain.filter(pl.col("balance_ugx").is_not_null())
     for (account,), steps in chain.group_by("account", maintain_order=True):
         if steps.height > 1:
             yield _balance(str(account), _thinned(steps))

@@ -12,20 +12,20 @@ from pipelines.reconciliation import Books
 from pipelines.report.words import ALARMS, CAUSES, count, has_deliveries, listed, moment, ugx
 
 
-def headline(books: Books) -> list[str]:
-    """The report in a few sentences: who, how much, and what of the account."""
+def headline(books: Books, chain: pl.DataFrame) -> list[str]:
+    """The report in a few sentences: who, how much, and what of the account, whose balance chain is `chain`."""
     if books.campaigns.is_empty():
         when = "yet" if books.start is None and books.end is None else "in this period"
         return [f"No campaign was sent or planned {when}, so there is nobody and nothing to account for."]
     sums = reconciliation.cut(books).row(0, named=True)
     if not sums["recipients"]:
         return ["Nobody stands on the lists of these campaigns, so nobody was sent anything and nothing was charged."]
-    return [*_people(sums), *_delivered(books), *_money(sums), *_account(books)]
+    return [*_people(sums), *_delivered(books), *_money(sums), *_account(books, chain)]
 
 
-def to_look_at(books: Books) -> list[str]:
+def to_look_at(books: Books, chain: pl.DataFrame) -> list[str]:
     """What somebody should look at, each with what to do; empty when all is well."""
-    return [*_open_calls(books), *_unfinished(books), *_receipts(books), *_unexplained(books)]
+    return [*_open_calls(books), *_unfinished(books), *_receipts(books), *_unexplained(books, chain)]
 
 
 # --- sentences -------------------------------------------------------------------------------------------------------
@@ -104,9 +104,9 @@ def _money(sums: Mapping[str, int]) -> list[str]:
     return [told]
 
 
-def _account(books: Books) -> list[str]:
+def _account(books: Books, chain: pl.DataFrame) -> list[str]:
     """Nothing where the API named fewer than two balances: one alone agrees with everything."""
-    chain = reconciliation.balance_chain(books).filter(pl.col("balance_ugx").is_not_null())
+    chain = chain.filter(pl.col("balance_ugx").is_not_null())
     if books.account_calls["balance_after_ugx"].count() + books.entries.filter(kind="reading").height < 2:
         return []
     account = "account's balances" if chain["account"].n_unique() == 1 else "accounts' balances"
@@ -188,11 +188,10 @@ def _alarmed(checked: pl.DataFrame, code: str) -> list[str]:
     return checked.filter(pl.col("alarms").str.split(",").list.contains(code))["call"].to_list()
 
 
-def _unexplained(books: Books) -> Iterable[str]:
+def _unexplained(books: Books, chain: pl.DataFrame) -> Iterable[str]:
     unexplained_ugx = int(books.tally["unexplained_ugx"].sum())
     if unexplained_ugx:
         yield f"{ugx(unexplained_ugx)} of the difference between estimate and charge has no explanation."
-    chain = reconciliation.balance_chain(books)
     for row in chain.filter(pl.col("unexplained_ugx") != 0).head(10).iter_rows(named=True):
         amount = row["unexplained_ugx"]
         what = "came in" if amount > 0 else "went out"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, assert_never
 
+import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipelines import reconciliation
@@ -57,13 +58,14 @@ def page(books: Books, exceptions: Exceptions, *, full_numbers: bool, made_at: d
     environment = Environment(
         loader=PackageLoader("pipelines.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    chain = reconciliation.balance_chain(books)
     return environment.get_template("page.html.jinja").render(
         coverage=words.coverage(books),
         called=words.called(books),
-        headline=headline.headline(books),
+        headline=headline.headline(books, chain),
         figures=list(_figures(books)),
-        to_look_at=headline.to_look_at(books),
-        sections=list(_sections(books, exceptions, full_numbers=full_numbers)),
+        to_look_at=headline.to_look_at(books, chain),
+        sections=list(_sections(books, chain, exceptions, full_numbers=full_numbers)),
         definitions=words.DEFINITIONS,
         made_at=words.moment(made_at),
         made_with=words.made_with("altair", "vl-convert-python"),
@@ -87,7 +89,7 @@ def _figures(books: Books) -> Iterator[tuple[str, str, str]]:
     yield "API calls", f"{made:,}", f"UGX {each}" if each else ""
 
 
-def _sections(books: Books, exceptions: Exceptions, *, full_numbers: bool) -> Iterator[Section]:
+def _sections(books: Books, chain: pl.DataFrame, exceptions: Exceptions, *, full_numbers: bool) -> Iterator[Section]:
     if not books.campaigns.is_empty():
         yield Section(
             "People",
@@ -115,7 +117,7 @@ def _sections(books: Books, exceptions: Exceptions, *, full_numbers: bool) -> It
         by_day = _shown("By day", tables.days(books))
         if by_day:
             yield Section("Over time", list(charts.over_time(books)), by_day)
-    yield _account(books)
+    yield _account(books, chain)
     if not books.campaigns.is_empty():
         listed = _table("API calls to look at", tables.calls_to_look_at(books), _MOST_ROWS)
         text = "" if listed.rows else "Every API call was accepted, with a receipt that agrees with what was sent."
@@ -128,8 +130,8 @@ def _causes(books: Books) -> Table | None:
     return causes if causes.frame.height > 2 else None
 
 
-def _account(books: Books) -> Section:
-    months, steps = tables.statement(books), tables.balances(books)
+def _account(books: Books, chain: pl.DataFrame) -> Section:
+    months, steps = tables.statement(books), tables.balances(chain)
     if months.frame.is_empty():
         return Section("The account", text="Nothing is recorded of an account in this period.")
     telling = replace(steps, frame=steps.frame.filter(steps.frame["explanation"].is_not_null()))
@@ -137,7 +139,7 @@ def _account(books: Books) -> Section:
     if telling.frame.is_empty():
         text += " Every balance that the API named is the one before it less the charges between them."
     shown = [*_shown("Month by month", months), *_shown("Balances that the charges alone do not explain", telling)]
-    return Section("The account", list(charts.balances(books)), shown, text)
+    return Section("The account", list(charts.balances(chain)), shown, text)
 
 
 def _people(exceptions: Exceptions) -> tuple[Sequence[Shown], str]:

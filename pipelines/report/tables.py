@@ -227,7 +227,7 @@ def statement(books: Books) -> Table:
     return Table("Statement", reconciliation.statement(books), columns)
 
 
-def balances(books: Books) -> Table:
+def balances(chain: pl.DataFrame) -> Table:
     """The balance chain, step by step."""
     kind = pl.col("kind")
     what = (
@@ -237,9 +237,7 @@ def balances(books: Books) -> Table:
         .then(pl.lit("Top-up"))
         .otherwise(pl.format("{} API calls", "calls"))
     )
-    frame = reconciliation.balance_chain(books).with_columns(
-        what.alias("what"), pl.col("explanation").replace(_EXPLANATIONS)
-    )
+    frame = chain.with_columns(what.alias("what"), pl.col("explanation").replace(_EXPLANATIONS))
     columns = (
         Column("account", "Account", less=True),
         Column("ended_at", "Until", Kind.MOMENT, whole=True, width=20),

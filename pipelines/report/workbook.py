@@ -37,9 +37,10 @@ def write_workbook(
 
 
 def _sheets(books: Books, exceptions: Exceptions, *, full_numbers: bool, made_at: datetime) -> Iterator[Sheet]:
-    yield _summary(books)
+    chain = reconciliation.balance_chain(books)
+    yield _summary(books, chain)
     yield _sheet(tables.statement(books))
-    yield _sheet(tables.balances(books))
+    yield _sheet(tables.balances(chain))
     yield _sheet(tables.entries(books))
     listed = exceptions.people.height
     some = f"{listed:,} of {exceptions.found:,}, the gravest first" if listed < exceptions.found else f"{listed:,}"
@@ -82,7 +83,7 @@ def _title(column: Column) -> str:
     return f"{column.title} (UGX)" if column.kind in (Kind.UGX, Kind.CHANGE) else column.title
 
 
-def _summary(books: Books) -> Sheet:
+def _summary(books: Books, chain: pl.DataFrame) -> Sheet:
     """The headline, and below it the figures that it is made of."""
     sums = reconciliation.cut(books).row(0, named=True)
     rows: list[tuple[str, int, str]] = [("People", sums["recipients"], "People")]
@@ -98,8 +99,8 @@ def _summary(books: Books) -> Sheet:
     causes = {f"  {title} (UGX)": words.CAUSES[cause] for cause, title in words.CAUSE_TITLES.items()}
     told = [(name, value, words.DEFINITIONS.get(term) or causes.get(name, "")) for name, value, term in rows]
     frame = pl.DataFrame(told, schema={"figure": pl.String, "value": pl.Int64, "meaning": pl.String}, orient="row")
-    lines = [words.coverage(books), words.called(books), "", *headline.headline(books)]
-    if to_look_at := headline.to_look_at(books):
+    lines = [words.coverage(books), words.called(books), "", *headline.headline(books, chain)]
+    if to_look_at := headline.to_look_at(books, chain):
         lines += ["", "To look at:", *(item.replace("`", "") for item in to_look_at)]
     return Sheet(
         "Summary",

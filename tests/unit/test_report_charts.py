@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.reconciliation import Books, read_books
+from pipelines.reconciliation import Books, balance_chain, read_books
 from pipelines.report import charts
 from pipelines.report.drawing import NARROW, WIDE, Chart
 from pipelines.report.tables import kept
@@ -36,7 +36,7 @@ def drawn(books: Books) -> Iterator[Chart]:
     if (table := kept(books, full_numbers=False)) is not None and (found := charts.kept(books, table.frame)):
         yield found
     yield from charts.over_time(books)
-    yield from charts.balances(books)
+    yield from charts.balances(balance_chain(books))
 
 
 def words(svg: str) -> list[str]:
@@ -104,7 +104,7 @@ def test_what_people_typed_stays_text(books: dict[str, Books]) -> None:
 
 
 def test_money_that_nobody_entered_stands_out(books: dict[str, Books]) -> None:
-    [balance] = charts.balances(books["a season"])
+    [balance] = charts.balances(balance_chain(books["a season"]))
     assert "+5,000 not explained" in words(balance.wide)
 
 

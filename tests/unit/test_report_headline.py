@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mambo_io.model import Outcome
-from pipelines.reconciliation import Books, read_books
+from pipelines.reconciliation import Books, balance_chain, read_books
 from pipelines.report.headline import headline, to_look_at
 from pipelines.report.words import OUTCOME_TITLES, REASONS, coverage, percent, period, reason_words
 from support.ledgers import every_outcome
@@ -16,6 +16,14 @@ from support.reports import STATES, Group, books_of, empty_books, ledger
 
 REJECTED = Group("rejected", 95, 0, 0)
 UNSUPPORTED = Group("unsupported", 31, 50, 0, causes={"of_unsupported_ugx": -1550})
+
+
+def headline_of(books: Books) -> list[str]:
+    return headline(books, balance_chain(books))
+
+
+def look_of(books: Books) -> list[str]:
+    return to_look_at(books, balance_chain(books))
 
 
 @pytest.fixture(scope="module")
@@ -132,16 +140,16 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Books:
     ],
 )
 def test_headline(empty: Books, groups: tuple[Group, ...], said: list[str]) -> None:
-    assert headline(books_of(empty, *groups)) == said
+    assert headline_of(books_of(empty, *groups)) == said
 
 
 def test_headline_of_nothing(empty: Books) -> None:
-    assert headline(empty) == ["No campaign was sent or planned yet, so there is nobody and nothing to account for."]
+    assert headline_of(empty) == ["No campaign was sent or planned yet, so there is nobody and nothing to account for."]
 
 
 def test_every_outcome_is_told(tmp_path: Path) -> None:
     with ledger(tmp_path, every_outcome) as store:
-        assert headline(read_books(store)) == [
+        assert headline_of(read_books(store)) == [
             "The API accepted the message for 2 of 12 people.",
             (
                 "1 could not be reached, 1 was turned away before sending, 2 were refused by the API, 1 is being sent "
@@ -159,7 +167,7 @@ def test_every_outcome_is_told(tmp_path: Path) -> None:
 
 def test_what_needs_a_look(tmp_path: Path) -> None:
     with ledger(tmp_path, every_outcome) as store:
-        assert to_look_at(read_books(store)) == [
+        assert look_of(read_books(store)) == [
             (
                 "clinic-day/1/c0004 (2 people) got no clear answer: `mambo settle NAME` asks the account's balance "
                 "what became of it."
@@ -182,15 +190,15 @@ def test_what_needs_a_look(tmp_path: Path) -> None:
 def test_money_that_came_in_unentered_needs_a_look(tmp_path: Path) -> None:
     with ledger(tmp_path, STATES["a season"]) as store:
         books = read_books(store)
-    assert headline(books)[-1] == "UGX 5,000 of what the account's balances show is not explained; see To look at."
-    assert to_look_at(books)[-1] == (
+    assert headline_of(books)[-1] == "UGX 5,000 of what the account's balances show is not explained; see To look at."
+    assert look_of(books)[-1] == (
         "Account main: UGX 5,000 came in before 29 March 2026, 12:00 that nothing recorded here explains. If it is a "
         "top-up, enter it with `mambo account top-up`."
     )
 
 
 def test_a_campaign_without_a_flaw_needs_no_look(empty: Books) -> None:
-    assert to_look_at(books_of(empty, Group("accepted", 874), REJECTED, UNSUPPORTED)) == []
+    assert look_of(books_of(empty, Group("accepted", 874), REJECTED, UNSUPPORTED)) == []
 
 
 @pytest.mark.parametrize(
