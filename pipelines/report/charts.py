@@ -180,7 +180,11 @@ def _columns(name: str, title: str, column: str, every: str, frame: pl.DataFrame
     def draw(width: int) -> Drawing:
         axis = alt.Axis(format=form, grid=False, labelOverlap=True, tickCount=width // 90)
         x, y = alt.X("at:T", title=None, axis=axis), alt.Y(f"{column}:Q", title=None, axis=amounts(width))
-        bars = alt.Chart(frame).mark_bar(color=colour, stroke="white", strokeWidth=1).encode(x=x, x2="until:T", y=y)
+        bars = (
+            alt.Chart(frame)
+            .mark_bar(color=colour, stroke="white", strokeWidth=1)
+            .encode(x=x, x2="until:T", y=y, y2=alt.datum(0))
+        )
         return alt.layer(bars).properties(height=180)
 
     words = "; ".join(f"{at:%Y-%m-%d %H:%M} {value:,}" for at, value in frame.select("at", column).head(60).iter_rows())

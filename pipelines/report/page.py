@@ -80,7 +80,10 @@ def _figures(books: Books) -> Iterator[tuple[str, str, str]]:
     sums = reconciliation.cut(books).row(0, named=True)
     people, accepted, charged = sums["recipients"], sums["accepted"], sums["charged_ugx"]
     yield "People on the lists", f"{people:,}", words.count(books.campaigns.height, "campaign")
-    yield "Accepted", f"{accepted:,}", f"{words.percent(accepted / people)} of them" if people else ""
+    of_them = f"{words.percent(accepted / people)} of them" if people else ""
+    if words.has_deliveries(books):
+        of_them += f", {books.tally.filter(delivery='delivered')['recipients'].sum():,} delivered"
+    yield "Accepted", f"{accepted:,}", of_them
     known = ", as far as known" if sums["of_unknown_ugx"] else ""
     yield f"Charged{known}", words.ugx(charged), f"estimated {words.ugx(sums['estimated_ugx'])}"
     made = books.calls.filter(books.calls["attempt"].is_not_null()).height

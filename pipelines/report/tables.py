@@ -213,8 +213,9 @@ def calls_to_look_at(books: Books) -> Table:
 
 
 def statement(books: Books) -> Table:
+    frame = reconciliation.statement(books)
     columns = (
-        Column("account", "Account", less=True),
+        _account(frame),
         Column("month", "Month"),
         Column("opening_ugx", "Opening", Kind.UGX),
         Column("top_ups_ugx", "Top-ups", Kind.UGX, less=True),
@@ -224,7 +225,7 @@ def statement(books: Books) -> Table:
         Column("closing_ugx", "Closing", Kind.UGX),
         Column("calls", "Calls", Kind.COUNT, less=True),
     )
-    return Table("Statement", reconciliation.statement(books), columns)
+    return Table("Statement", frame, columns)
 
 
 def balances(chain: pl.DataFrame) -> Table:
@@ -239,7 +240,7 @@ def balances(chain: pl.DataFrame) -> Table:
     )
     frame = chain.with_columns(what.alias("what"), pl.col("explanation").replace(_EXPLANATIONS))
     columns = (
-        Column("account", "Account", less=True),
+        _account(frame),
         Column("ended_at", "Until", Kind.MOMENT, whole=True, width=20),
         Column("what", "What", less=True, width=20),
         Column("balance_before_ugx", "Before", Kind.UGX, less=True),
@@ -310,6 +311,10 @@ _EXPLANATIONS = {
     "unexplained": "nothing recorded here",
     "no_balance_yet": "no balance shows it yet",
 }
+
+
+def _account(frame: pl.DataFrame) -> Column:
+    return Column("account", "Account", less=frame["account"].n_unique() < 2)
 
 
 def _largest_first(frame: pl.DataFrame) -> pl.DataFrame:

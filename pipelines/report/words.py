@@ -162,7 +162,14 @@ def called(books: Books) -> str:
         return "No API call was made."
     when = period(days.min(), days.max())  # type: ignore[arg-type] # they are dates
     of = "of" if days.n_unique() == 1 else "from"
-    return f"API calls {of} {when}, {'account' if len(accounts) == 1 else 'accounts'} {listed(accounts)}"
+    match accounts:
+        case [account]:
+            whose = f"account {account}"
+        case [_, _] | [_, _, _]:
+            whose = f"accounts {listed(accounts)}"
+        case _:
+            whose = f"{len(accounts):,} accounts"
+    return f"API calls {of} {when}, {whose}"
 
 
 def period(start: date | None, end: date | None) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from support import browser as support
 from support.browser import Browser
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -41,3 +42,13 @@ def test_it_passes_nothing_that_complains_or_reaches_out(
 ) -> None:
     with pytest.raises(AssertionError, match=complaint):
         browser.look(page_of(tmp_path, body), lambda page: page.wait_for_timeout(100))
+
+
+def test_without_a_browser_a_test_is_skipped_or_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("REQUIRE_BROWSER", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="no Chromium on this machine"), support.running():
+        pass
+    monkeypatch.setenv("REQUIRE_BROWSER", "1")
+    with pytest.raises(pytest.fail.Exception, match="no Chromium on this machine"), support.running():
+        pass

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.reconciliation import Books, balance_chain, read_books
+from pipelines.reconciliation import by_day as by_day_of
 from pipelines.report import charts
 from pipelines.report.drawing import NARROW, WIDE, Chart
 from pipelines.report.tables import kept
@@ -101,6 +102,17 @@ def test_what_people_typed_stays_text(books: dict[str, Books]) -> None:
     assert by_donor.name == "kept"
     assert "<img" not in by_donor.wide
     assert "&lt;img" in by_donor.wide
+
+
+def test_columns_stand_on_the_ground_and_are_as_high_as_what_they_say(books: dict[str, Books]) -> None:
+    accepted, charged = charts.over_time(books["a season"])
+    by_day = by_day_of(books["a season"]).drop_nulls("day")
+    for chart, measure in ((accepted, "accepted"), (charged, "charged_ugx")):
+        assert chart.title.endswith((", by day", ", by day (UGX)"))
+        heights = [float(height) for height in re.findall(r'<path d="M[^"]*?h[\d.]+v([\d.]+)h', chart.wide)]
+        figures = by_day[measure].to_list()
+        assert heights == [pytest.approx(max(heights) * figure / max(figures), abs=0.5) for figure in figures]
+        assert max(heights) > 100
 
 
 def test_money_that_nobody_entered_stands_out(books: dict[str, Books]) -> None:
