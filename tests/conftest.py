@@ -20,6 +20,7 @@ from support.environment import REPOSITORY
 
 if TYPE_CHECKING:
     from mambo_io import sandbox
+    from support.browser import Browser
 
 # Before any test module is imported: Prefect and others read their settings on import.
 _HOME = Path(tempfile.mkdtemp(prefix="mambo-tests-"))
@@ -86,6 +87,15 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'ledger.db'}"
     url: str = request.getfixturevalue("postgres_url")
     return url
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium for all tests of this process; the test is skipped where there is none."""
+    from support.browser import running
+
+    with running() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,8 @@ shows beside it, and what could not be read as it should be is told in `Dataset.
     ├── workbook.py    XLSX
     └── parquet.py     Parquet, and parquet_footer.py: its size before it is read
     export.py      write_dataset
+    ├── sheets.py      tables as sheets of a workbook
+    └── replacing.py   absent, the old one, or complete
 """
 
 from mambo_io.datasets.export import write_dataset

@@ -28,6 +28,10 @@ _COMMANDS = {
         "pipelines.cli.deliveries:deliveries",
         "Take in what a provider's or network's export says of delivery.",
     ),
+    "report": (
+        "pipelines.cli.report:report",
+        "Write what became of people and money to a file.",
+    ),
     "settle": ("pipelines.cli.settling:settle", "Find out from the account's balance which unknown calls were sent."),
     "resolve": (
         "pipelines.cli.settling:resolve",

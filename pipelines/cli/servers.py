@@ -42,7 +42,9 @@ def demo() -> int:
             if code := _mambo(command, folder, environment):
                 raise Stopped(f"`mambo {command[0]}` did not complete (exit code {code}); look into {folder}.")
         same = _compare(folder, api)
-    _say(f"\n{same}\nResults: {folder / 'results.xlsx'}\nLedger:  {folder / 'ledger.db'}")
+    ledger = folder / "ledger.db"
+    _say(f"\n{same}\nResults: {folder / 'results.xlsx'}\nLedger:  {ledger}")
+    _say(f"A report: MAMBO_STORE={shlex.quote(str(ledger))} mambo report --output report.html")
     return 0
 
 

@@ -94,6 +94,7 @@ def test_a_run_that_succeeds(sent: Run, api: SandboxHandle) -> None:
     assert api.deliveries().height == 6, "the key was the right one"
     assert "clinic-day/1: a run begins" in sent.log
     assert "clinic-day/1: complete" in sent.log
+    assert [sent("report", "--output", f"report.{ending}") for ending in ("html", "csv")] == [0, 0]
     assert sent.leaks() == []
 
     assert sent("results", "clinic-day", "--output", "results.csv") == 0
@@ -130,6 +131,7 @@ def test_a_run_that_fails_at_a_server_that_repeats_what_it_is_told(
 
         assert sent(*SEND) == 3
         assert sent("status", "--json") == 3
+        assert sent("report", "--output", "report.html") == 0
         heard = b"".join(server.requests)
     assert search(iter([("the server", heard)])), "it was told the canaries, and so could repeat them"
     assert f"clinic-day/1: paused, {stop}" in sent.log

@@ -26,6 +26,7 @@ from sqlalchemy import Connection, Engine, Transaction, event, update
 from mambo_io import settled, statements, verdicts
 from mambo_io.call_ends import CallEnd, ClaimedCall
 from mambo_io.datasets import export
+from mambo_io.datasets.replacing import replacing
 from mambo_io.model import Action, CallResult, ChunkState, Verdict
 from mambo_io.sender import Exchange, Sender
 from mambo_io.tables import chunks
@@ -150,7 +151,6 @@ class _InHalves:
 
 def watch_exports(trap: Trap) -> None:
     """Tell the trap how far the writing of a file has come, whatever its kind."""
-    replacing = export._replacing
 
     @contextmanager
     def watched_replacing(path: Path) -> Iterator[Path]:
@@ -163,7 +163,7 @@ def watch_exports(trap: Trap) -> None:
             trap.passed("before_replacing")
         trap.passed("after_replacing")
 
-    patch.object(export, "_replacing", watched_replacing).start()
+    patch.object(export, "replacing", watched_replacing).start()
 
 
 def write_intents_late() -> None:

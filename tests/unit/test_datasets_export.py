@@ -261,3 +261,11 @@ def test_a_symbolic_link_stays_one(tmp_path: Path, ending: str) -> None:
     assert link.is_symlink()
     assert read_dataset(link).frame.height == 3
     assert [each.name for each in (tmp_path / "real").iterdir()] == [f"r{ending}"]
+
+
+def test_no_cell_of_a_workbook_is_markup(tmp_path: Path) -> None:
+    """A text between these tags would be written into the sheet's XML as it is, and make the file unreadable."""
+    path = tmp_path / "results.xlsx"
+    write_dataset(pl.DataFrame({"name": ["<r>Jane</b></r>", "<r>", "<b>Amos</b>"]}), path)
+
+    assert read_dataset(path).frame["name"].to_list() == ["'<r>Jane</b></r>", "<r>", "<b>Amos</b>"]
