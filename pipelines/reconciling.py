@@ -20,9 +20,8 @@ from mambo_io.settings import MamboSettings
 from mambo_io.settled import settle_state
 from mambo_io.store import StoreBusy
 from mambo_io.window import KAMPALA
-from pipelines.opening import open_store
 from pipelines.reconciliation import OUTCOMES, Books, balance_chain
-from pipelines.runs import held_edition, planned_rules, who
+from pipelines.runs import held_edition, open_store, planned_rules, who
 from pipelines.settling import settle_unknown
 
 # Of the causes of a difference, those that are alarms: other prices, segments or people than were asked for.
@@ -195,9 +194,8 @@ def headline(found: Reconciliation) -> str:
     if found.campaigns.is_empty():
         sent = f"{found.days}: no campaign was sent."
     else:
-        sums = found.campaigns.select(pl.sum("recipients", *OUTCOMES, "estimated_ugx", "charged_ugx")).row(
-            0, named=True
-        )
+        columns = ("recipients", *OUTCOMES, "estimated_ugx", "charged_ugx")
+        sums = found.campaigns.select(pl.sum(*columns)).row(0, named=True)
         campaigns = "1 campaign" if found.campaigns.height == 1 else f"{found.campaigns.height} campaigns"
         outcomes = ", ".join(f"{sums[outcome]:,} {outcome.replace('_', ' ')}" for outcome in OUTCOMES if sums[outcome])
         sent = (
@@ -236,7 +234,7 @@ def markdown(found: Reconciliation, report: Path | None) -> str:
     """What was found, as a page of sums; `report` is where the whole of it stands."""
     parts = [f"# {'Unreconciled' if found.is_alarming else 'Reconciled'}: {found.days}", headline(found)]
     if found.alarms.height:
-        parts += ["## What nobody agreed to", _md_table(["", "what", "UGX", "times"], found.alarms.iter_rows())]
+        parts += ["## What nobody agreed to", _md_table(["where", "what", "UGX", "times"], found.alarms.iter_rows())]
     causes = found.campaigns.select(pl.sum(*_CAUSES)).row(0, named=True)
     if any(causes.values()):
         told = [(_CAUSES[cause], ugx) for cause, ugx in causes.items() if ugx]
@@ -249,8 +247,9 @@ def markdown(found: Reconciliation, report: Path | None) -> str:
 
 
 def _settled_text(edition: SettledEdition) -> str:
-    told = f"{edition.label}: {edition.sent} found to be sent, {edition.not_sent} not sent, {edition.left} left unknown"
-    return f"{told}: {edition.why}" if edition.why else told
+    counts = {"were sent": edition.sent, "were not": edition.not_sent, "unknown still": edition.left}
+    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return ": ".join(filter(None, [edition.label, told, edition.why]))
 
 
 def _md_table(header: Sequence[str], rows: Iterable[Sequence[str | int]]) -> str:

@@ -1,4 +1,4 @@
-"""The Prefect flow `reconcile`: every morning, what was sent the day before is settled, added up, reported and judged."""
+"""The Prefect flow `reconcile`: what was sent the day before is settled, added up, reported and judged."""
 
 from __future__ import annotations
 
