@@ -1,6 +1,8 @@
-"""The Prefect flow `reconcile`: what was sent the day before is settled, added up, reported and judged."""
+"""The Prefect flow `reconcile`: what was sent the day before is settled, added up, reported and judged.
 
-from __future__ import annotations
+Annotations are evaluated here (no `from __future__ import annotations`): the engine reads those of the flow's
+parameters, and would look for their names where the decorator `masked` was written.
+"""
 
 from datetime import UTC, date, datetime
 from pathlib import Path
