@@ -7,7 +7,6 @@ are told and no alarm. `alarms` says what is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ from mambo_io.settings import MamboSettings
 from mambo_io.settled import settle_state
 from mambo_io.store import StoreBusy
 from mambo_io.window import KAMPALA
+from pipelines.markdown import markdown_table
 from pipelines.reconciliation import OUTCOMES, Books, balance_chain
 from pipelines.runs import held_edition, open_store, planned_rules, who
 from pipelines.settling import settle_unknown
@@ -234,11 +234,14 @@ def markdown(found: Reconciliation, report: Path | None) -> str:
     """What was found, as a page of sums; `report` is where the whole of it stands."""
     parts = [f"# {'Unreconciled' if found.is_alarming else 'Reconciled'}: {found.days}", headline(found)]
     if found.alarms.height:
-        parts += ["## What nobody agreed to", _md_table(["where", "what", "UGX", "times"], found.alarms.iter_rows())]
+        named = found.alarms.rename({"ugx": "UGX", "of": "times"})
+        parts += ["## What nobody agreed to", markdown_table(named)]
     causes = found.campaigns.select(pl.sum(*_CAUSES)).row(0, named=True)
     if any(causes.values()):
-        told = [(_CAUSES[cause], ugx) for cause, ugx in causes.items() if ugx]
-        parts += ["## Why the charge is not the estimate", _md_table(["cause", "UGX"], told)]
+        told = pl.DataFrame(
+            [(_CAUSES[cause], ugx) for cause, ugx in causes.items() if ugx], ["cause", "UGX"], orient="row"
+        )
+        parts += ["## Why the charge is not the estimate", markdown_table(told)]
     if found.settled:
         parts += ["## Calls of unknown fate", "\n".join(f"- {_settled_text(edition)}" for edition in found.settled)]
     if report is not None:
@@ -250,10 +253,3 @@ def _settled_text(edition: SettledEdition) -> str:
     counts = {"were sent": edition.sent, "were not": edition.not_sent, "unknown still": edition.left}
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     return ": ".join(filter(None, [edition.label, told, edition.why]))
-
-
-def _md_table(header: Sequence[str], rows: Iterable[Sequence[str | int]]) -> str:
-    def line(cells: Sequence[str | int]) -> str:
-        return " ".join(["|", " | ".join(f"{cell:,}" if isinstance(cell, int) else cell for cell in cells), "|"])
-
-    return "\n".join([line(header), line(["---"] * len(header)), *map(line, rows)])
