@@ -20,8 +20,9 @@ from mambo_io.settled import settle_state
 from mambo_io.store import StoreBusy
 from mambo_io.window import KAMPALA
 from pipelines.markdown import markdown_table
+from pipelines.opening import open_store
 from pipelines.reconciliation import OUTCOMES, Books, balance_chain
-from pipelines.runs import held_edition, open_store, planned_rules, who
+from pipelines.runs import held_edition, planned_rules, who
 from pipelines.settling import settle_unknown
 
 # Of the causes of a difference, those that are alarms: other prices, segments or people than were asked for.

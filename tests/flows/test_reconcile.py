@@ -112,9 +112,7 @@ def test_a_price_that_is_not_the_tariffs_fails_loudly(
     send("dearer", block=3)
     today = datetime.now(KAMPALA).date()
     days = f"{yesterday}..{today}"
-    with pytest.raises(
-        Difference, match=r"UGX 80 are unreconciled \(0 allowed\)\. dearer/1: UGX 80, a segment's p"
-    ):
+    with pytest.raises(Difference, match=r"UGX 80 are unreconciled \(0 allowed\)\. dearer/1: UGX 80, a segment's p"):
         reconcile(yesterday, today, names=["dearer/1"])
 
     run = engine.run(f"reconcile/{days}")
