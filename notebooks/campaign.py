@@ -49,14 +49,14 @@ def _(mo):
 @app.cell
 def _(MamboError, mo, reconciliation, store):
     try:
-        every = reconciliation.by_campaign(reconciliation.books(store=store.value or None))
+        _every = reconciliation.by_campaign(reconciliation.books(store=store.value or None))
     except MamboError as error:
         mo.stop(True, mo.md(f"**{error}**"))
     mo.stop(
-        every.is_empty(),
+        _every.is_empty(),
         mo.md("**No campaign was ever sent from this ledger.** `make notebooks` makes one to look at."),
     )
-    _labels = [f"{name}/{edition}" for name, edition in every.select("campaign", "edition").iter_rows()]
+    _labels = [f"{name}/{edition}" for name, edition in _every.select("campaign", "edition").iter_rows()]
     chosen = mo.ui.dropdown(
         _labels, value=_labels[0], label="Campaign", full_width=True, searchable=True, allow_select_none=False
     )

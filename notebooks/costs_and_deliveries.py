@@ -45,15 +45,15 @@ def _(mo):
 @app.cell
 def _(MamboError, mo, pl, reconciliation, store):
     try:
-        everything = reconciliation.books(store=store.value or None)
+        _everything = reconciliation.books(store=store.value or None)
     except MamboError as error:
         mo.stop(True, mo.md(f"**{error}**"))
     mo.stop(
-        everything.campaigns.is_empty(),
+        _everything.campaigns.is_empty(),
         mo.md("**No campaign was ever sent from this ledger.** `make notebooks` makes one to look at."),
     )
     _months = (
-        everything.campaigns.select(pl.coalesce("first_call_at", "planned_at").dt.strftime("%Y-%m"))
+        _everything.campaigns.select(pl.coalesce("first_call_at", "planned_at").dt.strftime("%Y-%m"))
         .to_series()
         .unique()
         .sort()

@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.flow_engine import run_flow
+from prefect.schedules import Cron
+from prefect.states import Scheduled
 
 from mambo_io.errors import Difference
 from mambo_io.sandbox import SandboxHandle
@@ -128,20 +132,27 @@ def test_a_price_that_is_not_the_tariffs_fails_loudly(
     assert search(iter([("engine", known)])) == []
 
 
-def test_without_days_it_is_about_yesterday_and_an_empty_day_says_so(
+def test_a_late_run_is_about_the_day_before_its_schedule_and_an_empty_day_says_so(
     engine: PrefectServer, send: Callable[..., None], tmp_path: Path
 ) -> None:
-    yesterday = datetime.now(KAMPALA).date() - timedelta(days=1)
     send("today", block=4)
-    found = reconcile()
+    monday = datetime(2026, 1, 5, 7, tzinfo=KAMPALA)
+    with get_client(sync_client=True) as client:
+        late = client.create_flow_run(reconcile, parameters={}, state=Scheduled(scheduled_time=monday))
+    found = run_flow(reconcile, flow_run=late)
+
     assert isinstance(found, Reconciliation)
-    assert yesterday <= found.start == found.end, "it may be midnight"
-    message = f"{found.days}: no campaign was sent. Nothing is unreconciled."
-    assert engine.run(f"reconcile/{found.days}")["state"]["message"] == message
+    assert found.days == "2026-01-04"
+    message = "2026-01-04: no campaign was sent. Nothing is unreconciled."
+    run = engine.run("reconcile/2026-01-04")
+    assert (run["id"], run["state_name"], run["state"]["message"]) == (str(late.id), "Completed", message)
     assert json.loads(newest(engine, "reconciliation-campaigns")["data"]) == []
-    assert (tmp_path / "reports" / f"{found.days}.html").exists()
+    assert (tmp_path / "reports" / "2026-01-04.html").exists()
 
 
 def test_it_can_be_served() -> None:
     """`serve` pickles it for the process that runs it: by its name."""
     assert pickle.loads(pickle.dumps(reconcile.fn)) is reconcile.fn  # noqa: S301 - our own pickle
+    morning = reconcile.to_deployment("every-morning", schedule=Cron("0 7 * * *", timezone="Africa/Kampala"))
+    [schedule] = morning.schedules
+    assert schedule.schedule.timezone == "Africa/Kampala"
