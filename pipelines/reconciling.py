@@ -7,6 +7,7 @@ are told and no alarm. `alarms` says what is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -17,11 +18,11 @@ from mambo_io.errors import Difference, InputError, StoreError
 from mambo_io.ledger import Ledger
 from mambo_io.settings import MamboSettings
 from mambo_io.settled import settle_state
-from mambo_io.store import StoreBusy
+from mambo_io.store import Store, StoreBusy
 from mambo_io.window import KAMPALA
 from pipelines.markdown import markdown_table
 from pipelines.opening import open_store
-from pipelines.reconciliation import OUTCOMES, Books, balance_chain
+from pipelines.reconciliation import OUTCOMES, Books, balance_chain, by_campaign, read_books
 from pipelines.runs import held_edition, planned_rules, who
 from pipelines.settling import settle_unknown
 
@@ -95,6 +96,23 @@ def days_of(start: date, end: date) -> str:
     return f"{start}" if start == end else f"{start}..{end}"
 
 
+def reconcile_days(
+    settings: MamboSettings,
+    names: Sequence[str] | None,
+    start: date,
+    end: date,
+    *,
+    output: Path,
+    max_difference_ugx: int,
+) -> tuple[Reconciliation, Path]:
+    """All steps in a row, as the flow `reconcile` takes them: settle, read, report. Gives the report's file, too."""
+    settled = settle_account(settings)
+    with open_store(settings) as store:
+        books = read_books(store, names, start=start, end=end)
+        report = write_days(books, store, output, days_of(start, end))
+    return Reconciliation(start, end, by_campaign(books), alarms(books), settled, max_difference_ugx), report
+
+
 # --- settling --------------------------------------------------------------------------------------------------------
 
 
@@ -149,6 +167,27 @@ def _settle(settings: MamboSettings, name: str, edition: str, *, ask: bool) -> S
     if left and refusal is not None:
         why = "the API refused MAMBO_USERNAME and MAMBO_PASSWORD; when they are right: mambo balance --unlock"
     return SettledEdition(row.label, settled.sent, settled.not_sent, len(left), why if left else None)
+
+
+# --- reporting -------------------------------------------------------------------------------------------------------
+
+
+def write_days(books: Books, store: Store, output: Path, days: str) -> Path:
+    """Write the report on some days to `output`: a file, or a folder (made if need be) for `DAYS.html`. Gives the file.
+
+    Raises `InputError` as `write_report` does, and for a file that has the name of a list of recipients.
+    """
+    from pipelines.report import write_report
+
+    file = output if output.suffix else output / f"{days}.html"
+    if file.exists() and file.name in {Path(source).name for source in books.campaigns["source"]}:
+        raise InputError("has the name of the list of recipients", file=file, fix="Choose another name.")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot be used as a folder ({error.strerror})", file=file.parent) from None
+    write_report(books, file, store=store)
+    return file
 
 
 # --- judging ---------------------------------------------------------------------------------------------------------
@@ -212,7 +251,10 @@ def check_difference(found: Reconciliation) -> None:
     """Raises `Difference`, with sums only, when more is unreconciled than is allowed."""
     if not found.is_alarming:
         return
-    causes = [f"{where}: UGX {ugx:,}, {what} ({of:,} times)." for where, what, ugx, of in found.alarms.iter_rows()]
+    causes = [
+        f"{where}: UGX {ugx:,}, {what} ({'once' if of == 1 else f'{of:,} times'})."
+        for where, what, ugx, of in found.alarms.iter_rows()
+    ]
     raise Difference(" ".join([headline(found), *causes]))
 
 
@@ -244,13 +286,14 @@ def markdown(found: Reconciliation, report: Path | None) -> str:
         )
         parts += ["## Why the charge is not the estimate", markdown_table(told)]
     if found.settled:
-        parts += ["## Calls of unknown fate", "\n".join(f"- {_settled_text(edition)}" for edition in found.settled)]
+        parts += ["## Calls of unknown fate", "\n".join(f"- {settled_text(edition)}" for edition in found.settled)]
     if report is not None:
         parts.append(f"The report: {report}")
     return "\n\n".join(parts)
 
 
-def _settled_text(edition: SettledEdition) -> str:
+def settled_text(edition: SettledEdition) -> str:
+    """`clinic-day/1: 1 were sent, 2 unknown still: no balance is known from after it`."""
     counts = {"were sent": edition.sent, "were not": edition.not_sent, "unknown still": edition.left}
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     return ": ".join(filter(None, [edition.label, told, edition.why]))

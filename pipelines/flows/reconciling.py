@@ -28,6 +28,7 @@ from pipelines.reconciling import (
     markdown,
     period_of,
     settle_account,
+    write_days,
 )
 
 
@@ -43,12 +44,9 @@ def read(settings: MamboSettings, names: list[str] | None, start: date, end: dat
 
 
 @step("write-report")
-def write_report(settings: MamboSettings, books: Books, file: Path) -> None:
-    from pipelines.report import write_report as write  # its libraries take a second, and are an extra
-
-    file.parent.mkdir(parents=True, exist_ok=True)
+def write_report(settings: MamboSettings, books: Books, output: Path, days: str) -> Path:
     with open_store(settings) as store:
-        write(books, file, store=store)
+        return write_days(books, store, output, days)
 
 
 @step("publish")
@@ -84,8 +82,8 @@ def reconcile(
     `start` and `end` are the first day and the last (Kampala). Without an end it is the day before the run's scheduled
     time, so a run that is late, or repeated, is about the same day; without a start it is that one day. `names` are
     campaigns (`clinic-day`) or editions (`clinic-day/1`); None: all, of every account. `output` is the report: a file
-    (.html, .xlsx, .csv), or a folder for `2026-11-25.html`. The settings are those of the environment; without
-    MAMBO_USERNAME and MAMBO_PASSWORD unknown calls are settled by the balances that replies named.
+    (.html, .xlsx, .csv, .parquet), or a folder for `2026-11-25.html`. The settings are those of the environment;
+    without MAMBO_USERNAME and MAMBO_PASSWORD unknown calls are settled by the balances that replies named.
 
     Returns the sums. When more than `max_difference_ugx` is unreconciled (see `pipelines.reconciling.alarms`), the
     report is written all the same; the run ends Failed with the name `Difference`, and the caller gets
@@ -96,10 +94,7 @@ def reconcile(
     settings = load_settings()
     settled = settle_unknown(settings)
     books = read(settings, names, first, last)
-    report = Path(output)
-    if not report.suffix:
-        report = report / f"{days_of(first, last)}.html"
-    write_report(settings, books, report)
+    report = write_report(settings, books, Path(output), days_of(first, last))
     found = Reconciliation(first, last, by_campaign(books), alarms(books), settled, max_difference_ugx)
     publish(found, report)
     try:
