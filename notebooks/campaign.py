@@ -23,12 +23,13 @@ def _():
     from pipelines import reconciliation
     from pipelines.frames import Reason
     from pipelines.markdown import markdown_table
+    from pipelines.schemas import RESULTS
 
     # One colour for each outcome, in every chart.
     _colours = ["#3b8f5a", "#e0a030", "#c08a4a", "#9aa5b1", "#8a5fb0", "#d64545", "#4c78a8", "#bcd3e8", "#cccccc"]
     colours = dict(zip(reconciliation.OUTCOMES, _colours, strict=True))
     people_axis = alt.X("people:Q", title="people", axis=alt.Axis(format=",d", tickMinStep=1))
-    return MamboError, Reason, alt, colours, markdown_table, mo, people_axis, pipelines, pl, reconciliation
+    return MamboError, RESULTS, Reason, alt, colours, markdown_table, mo, people_axis, pipelines, pl, reconciliation
 
 
 @app.cell
@@ -85,10 +86,22 @@ def _(chosen, mo, reconciliation, store):
 
 
 @app.cell
-def _(mo, total):
-    mo.stop(not total)
-    mo.md("## Who got it?\nThe API gives no delivery reports: *accepted* says that it took the message.")
-    return
+def _(books, mo, pl, reconciliation):
+    # Delivery reports come from the provider's or the networks' own exports: `mambo deliveries import`.
+    delivered = dict(
+        reconciliation.cut(books, "delivery")
+        .filter(pl.col("delivery").is_in(["delivered", "failed", "pending"]))
+        .select("delivery", "recipients")
+        .iter_rows()
+    )
+    _reports = ", ".join(f"{people:,} {status}" for status, people in delivered.items())
+    _told = (
+        f"By the delivery reports that were imported: {_reports}."
+        if delivered
+        else "The API gives no delivery reports."
+    )
+    mo.md(f"## Who got it?\n*Accepted* says that the API took the message. {_told}")
+    return (delivered,)
 
 
 @app.cell
@@ -258,10 +271,10 @@ def _(books, markdown_table, mo, pl, reconciliation):
 
 
 @app.cell
-def _(chosen, mo, pipelines, store):
+def _(RESULTS, chosen, mo, pipelines, store):
     # One row of `results` is one row of the recipients file. The columns that the campaign keeps come last.
     results = pipelines.results(*chosen.value.split("/"), store=store.value or None)
-    _columns = results.columns[results.columns.index("sent_at") + 1 :]
+    _columns = [column for column in results.columns if column not in RESULTS.columns]
     kept = mo.ui.dropdown(_columns, value=_columns[-1] if _columns else None, label="Group by")
     mo.vstack(
         [

@@ -260,14 +260,15 @@ def _(books, mo, pl, reconciliation):
         "Nobody has said so yet: the API gives no delivery reports, *accepted* is all it says. "
         "`mambo deliveries import` takes in what the provider or a network exports."
     )
-    _told = "By what the provider's or the networks' own exports say." if deliveries.height else _nothing
+    is_reported = not deliveries.filter(pl.col("delivery") != "not reported").is_empty()
+    _told = "By what the provider's or the networks' own exports say." if is_reported else _nothing
     mo.md(f"## Was it delivered?\n{_told}")
-    return (deliveries,)
+    return deliveries, is_reported
 
 
 @app.cell
-def _(alt, deliveries, mo):
-    mo.stop(deliveries.is_empty())
+def _(alt, deliveries, is_reported, mo):
+    mo.stop(not is_reported)
     _colours = alt.Scale(
         domain=["delivered", "pending", "failed", "not reported"], range=["#3b8f5a", "#bcd3e8", "#d64545", "#9aa5b1"]
     )

@@ -12,10 +12,10 @@ import runpy
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -52,10 +52,10 @@ class Shown:
         return frame
 
 
-def shown(name: str, **widgets: object) -> Shown:
-    """Run a notebook; each of `widgets` has this value instead of the one it starts with."""
+def shown(name: str, defs: Mapping[str, object] = MappingProxyType({}), **widgets: object) -> Shown:
+    """Run a notebook; each of `widgets` has this value instead of the one it starts with, and `defs` are given, too."""
     app = runpy.run_path(str(REPOSITORY / "notebooks" / f"{name}.py"))["app"]
-    outputs, defined = app.run(defs={widget: SimpleNamespace(value=value) for widget, value in widgets.items()})
+    outputs, defined = app.run(defs={**defs, **{name: SimpleNamespace(value=value) for name, value in widgets.items()}})
     texts = (json.dumps(as_mime(output), default=str) for output in outputs if output is not None)
     return Shown("\n".join(texts), defined)
 
@@ -183,6 +183,22 @@ def test_costs_of_some_months(ledger: reconciliation.Books) -> None:
     assert notebook.frame("campaigns")["campaign"].to_list() == ["clinic-day/2026-09"]
     assert notebook.frame("statement")["month"].to_list() == ["2026-09"]
     assert "Yes, on every day." in notebook.text
+
+
+def test_delivery_reports_are_shown_when_there_are_any(ledger: reconciliation.Books) -> None:
+    is_accepted = pl.col("outcome") == "accepted"
+    nothing = pl.when(is_accepted).then(pl.lit("not_reported"))
+    some = pl.when(is_accepted & (pl.col("network_guess") == "MTN")).then(pl.lit("delivered")).otherwise(nothing)
+    for delivery, told in ((nothing, "Nobody has said so yet"), (some, "own exports say")):
+        books = replace(ledger, tally=ledger.tally.with_columns(delivery.alias("delivery")))
+        total = reconciliation.cut(books).row(0, named=True)
+        across = shown("costs_and_deliveries", {"books": books, "total": total})
+        assert told in across.text
+        of_mtn = across.frame("deliveries").filter(pl.col("network_guess") == "MTN")["people"].sum()
+        assert of_mtn == reconciliation.by_network(books).filter(pl.col("network_guess") == "MTN")["accepted"].item()
+        campaign = reconciliation.by_campaign(books).row(0, named=True)
+        one = shown("campaign", {"books": books, "total": campaign})
+        assert ("By the delivery reports that were imported" in one.text) == (delivery is some)
 
 
 # --- a list ----------------------------------------------------------------------------------------------------------
