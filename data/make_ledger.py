@@ -22,7 +22,7 @@ from mambo_io.accounting import record_top_up
 from mambo_io.call_ends import CallEnd
 from mambo_io.client import MamboClient
 from mambo_io.errors import InputError, MamboError
-from mambo_io.ledger import to_us
+from mambo_io.ledger import Ledger, to_us
 from mambo_io.model import CampaignState, ChunkState
 from mambo_io.planning import write_plan
 from mambo_io.sandbox import SandboxHandle, running
@@ -32,6 +32,8 @@ from mambo_io.settings import load_settings
 from mambo_io.store import Store
 from mambo_io.tables import campaigns
 from pipelines.campaign import load_campaign
+from pipelines.deliveries import import_deliveries
+from pipelines.delivery_export import read_export
 from pipelines.prepare import prepare
 from pipelines.sending import receipt_agrees
 from pipelines.summary import UNKNOWN_CALLS
@@ -62,13 +64,22 @@ class TopUp:
     reference: str | None
 
 
+@dataclass(frozen=True)
+class Reported:
+    """An export of delivery reports on a campaign edition is taken in."""
+
+    file: str
+    name: str
+    edition: str
+
+
 def at(month: int, day: int, hour: int = 7) -> datetime:
     return datetime(2026, month, day, hour, tzinfo=UTC)
 
 
 # What the provider is like in these months, and what happens in them.
 NETS = {"name": "mosquito-nets-second-round-for-the-villages-of-the-north"}
-MONTHS: tuple[tuple[dict[str, Any], tuple[Sending | TopUp, ...]], ...] = (
+MONTHS: tuple[tuple[dict[str, Any], tuple[Sending | TopUp | Reported, ...]], ...] = (
     (
         {"unsupported_prefix": ("+25672",)},
         (
@@ -76,6 +87,7 @@ MONTHS: tuple[tuple[dict[str, Any], tuple[Sending | TopUp, ...]], ...] = (
             Sending("clinic-day", "2026-08", at(8, 17)),
             TopUp(date(2026, 8, 31), 200_000, "MoMo 1183"),
             Sending("clinic-day", "2026-09", at(9, 14)),
+            Reported("deliveries.csv", "clinic-day", "2026-09"),
         ),
     ),
     # Another network is not reached any more.
@@ -116,6 +128,8 @@ def make_ledger(folder: Path) -> Path:
                             send(store, api, client, what)
                         case TopUp():
                             top_up(store, api, what)
+                        case Reported():
+                            take_in(store, what)
     return ledger
 
 
@@ -151,6 +165,13 @@ def top_up(store: Store, api: SandboxHandle, what: TopUp) -> None:
     if what.reference is not None:
         with store.writer() as connection:
             record_top_up(connection, ACCOUNT, what.ugx, day=what.day, reference=what.reference, who=WHO)
+
+
+def take_in(store: Store, what: Reported) -> None:
+    file, now = HERE / what.file, datetime.now(UTC)
+    campaign = Ledger(store).get(what.name, what.edition)
+    export = read_export(file, now=now)
+    import_deliveries(export, file, store, account=ACCOUNT, campaign=campaign, unmatched=None, who=WHO, now=now)
 
 
 def _client(api: SandboxHandle) -> MamboClient:

@@ -246,29 +246,28 @@ def _(alt, mo, unsupported):
 
 @app.cell
 def _(books, mo, pl, reconciliation):
-    # Reports come from the provider's or the networks' own exports; the API gives none.
+    # Reports come from the provider's or the networks' own exports; only campaigns that any of them is about count.
+    _cut = reconciliation.cut(books, "campaign", "edition", "network_guess", "delivery")
+    _reported = _cut.filter(pl.col("delivery").is_in(["delivered", "failed", "pending"]))
     deliveries = (
-        reconciliation.cut(books, "network_guess", "delivery")
-        .filter(pl.col("delivery").is_not_null())
-        .select(
-            pl.col("network_guess").fill_null("no number"),
-            pl.col("delivery").str.replace("_", " "),
-            pl.col("recipients").alias("people"),
-        )
+        _cut.filter(pl.col("delivery").is_not_null())
+        .join(_reported, on=["campaign", "edition"], how="semi")
+        .group_by("network_guess", pl.col("delivery").str.replace("_", " "))
+        .agg(pl.sum("recipients").alias("people"))
+        .sort("network_guess", "delivery")
     )
     _nothing = (
         "Nobody has said so yet: the API gives no delivery reports, *accepted* is all it says. "
         "`mambo deliveries import` takes in what the provider or a network exports."
     )
-    is_reported = not deliveries.filter(pl.col("delivery") != "not reported").is_empty()
-    _told = "By what the provider's or the networks' own exports say." if is_reported else _nothing
-    mo.md(f"## Was it delivered?\n{_told}")
-    return deliveries, is_reported
+    _campaigns = ", ".join(_reported.select(pl.format("{}/{}", "campaign", "edition")).to_series().unique().sort())
+    mo.md(f"## Was it delivered?\n{f'What exports say of {_campaigns}.' if _campaigns else _nothing}")
+    return (deliveries,)
 
 
 @app.cell
-def _(alt, deliveries, is_reported, mo):
-    mo.stop(not is_reported)
+def _(alt, deliveries, mo):
+    mo.stop(deliveries.is_empty())
     _colours = alt.Scale(
         domain=["delivered", "pending", "failed", "not reported"], range=["#3b8f5a", "#bcd3e8", "#d64545", "#9aa5b1"]
     )

@@ -12,10 +12,10 @@ import runpy
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -52,10 +52,10 @@ class Shown:
         return frame
 
 
-def shown(name: str, defs: Mapping[str, object] = MappingProxyType({}), **widgets: object) -> Shown:
-    """Run a notebook; each of `widgets` has this value instead of the one it starts with, and `defs` are given, too."""
+def shown(name: str, **widgets: object) -> Shown:
+    """Run a notebook; each of `widgets` has this value instead of the one it starts with."""
     app = runpy.run_path(str(REPOSITORY / "notebooks" / f"{name}.py"))["app"]
-    outputs, defined = app.run(defs={**defs, **{name: SimpleNamespace(value=value) for name, value in widgets.items()}})
+    outputs, defined = app.run(defs={name: SimpleNamespace(value=value) for name, value in widgets.items()})
     texts = (json.dumps(as_mime(output), default=str) for output in outputs if output is not None)
     return Shown("\n".join(texts), defined)
 
@@ -185,20 +185,25 @@ def test_costs_of_some_months(ledger: reconciliation.Books) -> None:
     assert "Yes, on every day." in notebook.text
 
 
-def test_delivery_reports_are_shown_when_there_are_any(ledger: reconciliation.Books) -> None:
-    is_accepted = pl.col("outcome") == "accepted"
-    nothing = pl.when(is_accepted).then(pl.lit("not_reported"))
-    some = pl.when(is_accepted & (pl.col("network_guess") == "MTN")).then(pl.lit("delivered")).otherwise(nothing)
-    for delivery, told in ((nothing, "Nobody has said so yet"), (some, "own exports say")):
-        books = replace(ledger, tally=ledger.tally.with_columns(delivery.alias("delivery")))
-        total = reconciliation.cut(books).row(0, named=True)
-        across = shown("costs_and_deliveries", {"books": books, "total": total})
-        assert told in across.text
-        of_mtn = across.frame("deliveries").filter(pl.col("network_guess") == "MTN")["people"].sum()
-        assert of_mtn == reconciliation.by_network(books).filter(pl.col("network_guess") == "MTN")["accepted"].item()
-        campaign = reconciliation.by_campaign(books).row(0, named=True)
-        one = shown("campaign", {"books": books, "total": campaign})
-        assert ("By the delivery reports that were imported" in one.text) == (delivery is some)
+def test_delivery_reports_are_shown_where_there_are_any(ledger: reconciliation.Books) -> None:
+    september = reconciliation.cut(reconciliation.books(["clinic-day/2026-09"]), "network_guess", "delivery")
+    notebook = shown("costs_and_deliveries")
+    deliveries = {
+        (row["network_guess"], row["delivery"]): row["people"] for row in notebook.frame("deliveries").to_dicts()
+    }
+    assert deliveries == {
+        (row["network_guess"], row["delivery"].replace("_", " ")): row["recipients"]
+        for row in september.to_dicts()
+        if row["delivery"]
+    }
+    assert {delivery for _, delivery in deliveries} == {"delivered", "failed", "pending", "not reported"}
+    assert "What exports say of clinic-day/2026-09." in notebook.text
+    assert "Nobody has said so yet" in shown("costs_and_deliveries", first="2026-10", last="2026-11").text
+
+    campaign = shown("campaign", chosen="clinic-day/2026-09")
+    delivered = sum(people for (_, delivery), people in deliveries.items() if delivery == "delivered")
+    assert f"imported: {delivered:,} delivered" in campaign.text
+    assert "The API gives no delivery reports." in shown("campaign").text
 
 
 # --- a list ----------------------------------------------------------------------------------------------------------
