@@ -9,13 +9,25 @@ PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON = $(shell for python in $(PYTHONS); do "$$python" -c '$(IS_NEW_ENOUGH)' 2>/dev/null && echo "$$python" && break; done)
 
-.PHONY: help demo test crash settlement lint types format bench wheel wheel-check pins clean
+.PHONY: help demo notebooks test crash settlement lint types format bench wheel wheel-check pins clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## send the example campaign to the sandbox on this machine; nothing leaves it
 	@$(BIN)/mambo demo
+
+NOTEBOOKS := $(basename $(notdir $(wildcard notebooks/*.py)))
+EXAMPLE := $(CURDIR)/build/notebooks/example
+
+notebooks: $(STAMP) ## a ledger of four months, and the notebooks on it as .ipynb and .html in build/notebooks
+	@rm -rf build/notebooks
+	@$(BIN)/python data/make_ledger.py "$(EXAMPLE)"
+	@for name in $(NOTEBOOKS); do for form in html ipynb; do \
+		MAMBO_STORE="$(EXAMPLE)/ledger.db" $(BIN)/marimo --quiet export $$form notebooks/$$name.py \
+			$$([ $$form = html ] || echo --include-outputs) --output build/notebooks/$$name.$$form || exit 1; \
+	done; done
+	@echo "They are in build/notebooks. As apps: MAMBO_STORE=build/notebooks/example/ledger.db $(BIN)/marimo run notebooks"
 
 test: $(STAMP) ## the whole test suite; one part of it: make test ARGS=tests/unit
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)

@@ -7,6 +7,7 @@
     │   ├── SettingsError   an environment variable or `.env` entry
     │   └── StoreError      the ledger's database cannot be used as it is
     ├── Stopped         3   work or unknown calls are left; the same command goes on
+    ├── Difference      3   the money is not what it should be, and a person has to find out why
     └── Declined        4   the person said no
 
 Exit code 0 is "nothing left to do"; 1 is a defect of ours: any exception that is not a `MamboError`.
@@ -76,6 +77,12 @@ class StoreError(InputError):
 
 class Stopped(MamboError):
     """Sending stopped with work or unknown calls left; nothing is lost and the same command goes on."""
+
+    exit_code = 3
+
+
+class Difference(MamboError):
+    """What was charged, or what the account holds, differs from what it should be by more than is allowed."""
 
     exit_code = 3
 

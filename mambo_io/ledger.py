@@ -160,6 +160,15 @@ class Ledger:
             fix=f"It has: {', '.join(row.edition for row in editions)}.",
         )
 
+    def unsettled(self) -> list[CampaignRow]:
+        """The campaign editions with calls that are unknown, or in flight (of an ended process, perhaps)."""
+        open_states = (ChunkState.UNKNOWN, ChunkState.IN_FLIGHT)
+        with self.store.reader() as connection:
+            ids = set(
+                connection.scalars(select(chunks.c.campaign_id).where(chunks.c.state.in_(open_states)).distinct())
+            )
+        return [row for row in self.campaigns() if row.id in ids]
+
     def totals(self, campaign: CampaignRow) -> Totals:
         with self.store.reader() as connection:
             return totals_of(connection, campaign)

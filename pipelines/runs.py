@@ -143,6 +143,40 @@ def taken_over(store: Store, connection: Connection, row: CampaignRow, concurren
         yield sender
 
 
+@contextmanager
+def held_edition(
+    settings: MamboSettings, name: str, edition: str | None
+) -> Iterator[tuple[Ledger, Connection, CampaignRow]]:
+    """A campaign edition (None: the newest) with its lock held, so that no sender is at work on it.
+
+    What an ended process left in flight is unknown then. Raises `StoreBusy` while somebody is at work on it, and
+    `InputError` when it is of another account or host.
+    """
+    with open_store(settings) as store:
+        ledger = Ledger(store)
+        label = ledger.get(name, edition).label
+        with store.locked_writer(label) as connection:
+            row = ledger.get(name, edition)
+            if row.account != settings.account or row.host != settings.host:
+                raise InputError(
+                    f"belongs to account {row.account} at {row.host}, not {settings.account} at {settings.host}",
+                    file=label,
+                    fix="Set MAMBO_ACCOUNT and MAMBO_BASE_URL.",
+                )
+            with taken_over(store, connection, row, concurrency=1):
+                yield ledger, connection, row
+
+
+def planned_rules(ledger: Ledger, row: CampaignRow, settings: MamboSettings) -> SettlingRules:
+    """By which an edition is settled when its campaign file is not at hand: as the file was at the plan."""
+    keys = ledger.settlement_keys(row)
+    return SettlingRules(
+        exclusive=settings.account_exclusive,
+        settle_after_s=int(keys.get("settle_after_s", 120)),
+        resend_settled=bool(keys.get("resend_settled", False)),
+    )
+
+
 def _send(
     sender: Sender,
     ledger: Ledger,

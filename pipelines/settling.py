@@ -70,17 +70,18 @@ def settle_unknown(
     rules: SettlingRules,
     *,
     who: str,
+    ask: bool = True,
 ) -> Settled:
     """Settle what can be settled of a campaign whose lock the caller holds, while nothing of it is in flight.
 
-    Raises `StoreBusy` when another settlement of the account is at work, `BalanceRefused` when the API refuses the
-    account's credentials.
+    `ask`: read the account's balance first, where there are credentials. Raises `StoreBusy` when another settlement of
+    the account is at work.
     """
     end_orphans(connection, campaign, datetime.now(UTC))
     if not ledger.unknown_calls(campaign):
         return Settled(0, 0, 0, None)
     with _account_at_rest(ledger.store, connection, campaign.account) as at_rest:
-        if at_rest and settings.username is not None and settings.password is not None:
+        if ask and at_rest and settings.username is not None and settings.password is not None:
             # Without a reading the balances that replies named may tell enough; a refusal has set its latch.
             with suppress(BalanceUnavailable, InputError):
                 ask_balance(ledger, connection, settings, who=who)

@@ -43,6 +43,7 @@ _COMMANDS = {
         "pipelines.cli.account:account",
         "Enter what was paid into the account; show what became of the money.",
     ),
+    "reconcile": ("pipelines.cli.reconcile:reconcile", "Settle, add up, report and judge what was sent yesterday."),
     "sandbox": ("pipelines.cli.servers:sandbox", "Run a Mambo API of one's own on this machine."),
     "up": ("pipelines.cli.servers:up", "Run a Prefect server with its pages; `send` uses it while it runs."),
     "store": ("pipelines.cli.records:store", "Look at the ledger's store, or back it up."),
@@ -55,7 +56,7 @@ _START = (
 )
 _EXIT_CODES = (
     "Exit codes: 0 nothing left to do; 1 a defect of ours; 2 wrong input or settings, nothing changed; "
-    "3 stopped with work or unknown calls left, the same command goes on; 4 declined."
+    "3 stopped with work or unknown calls left, the same command goes on, or money that differs; 4 declined."
 )
 
 

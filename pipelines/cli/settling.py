@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,12 +9,12 @@ from sqlalchemy import Connection
 
 from mambo_io.errors import InputError
 from mambo_io.ledger import CampaignRow, Ledger
-from mambo_io.settings import MamboSettings, load_settings
+from mambo_io.settings import load_settings
 from mambo_io.settled import record_not_sent, record_person, record_sent, settle_state
 from pipelines.cli import screens
-from pipelines.opening import open_store, send_command
-from pipelines.runs import taken_over, who
-from pipelines.settling import SettlingRules, settle_unknown, unknown_attempt
+from pipelines.opening import send_command
+from pipelines.runs import held_edition, planned_rules, who
+from pipelines.settling import settle_unknown, unknown_attempt
 from pipelines.summary import summarize
 
 
@@ -38,14 +36,8 @@ def settle(name: str, /, *, edition: str | None = None, json: bool = False) -> i
         One line for a program.
     """
     settings = load_settings()
-    with _campaign(settings, name, edition) as (ledger, connection, row):
-        keys = ledger.settlement_keys(row)
-        rules = SettlingRules(
-            exclusive=settings.account_exclusive,
-            settle_after_s=int(keys.get("settle_after_s", 120)),
-            resend_settled=bool(keys.get("resend_settled", False)),
-        )
-        settled = settle_unknown(ledger, connection, row, settings, rules, who=who())
+    with held_edition(settings, name, edition) as (ledger, connection, row):
+        settled = settle_unknown(ledger, connection, row, settings, planned_rules(ledger, row, settings), who=who())
         return _end(ledger, connection, row, json=json, said=f"{settled.sent} were sent, {settled.not_sent} were not.")
 
 
@@ -96,7 +88,7 @@ def resolve(
         raise InputError("needs an API call, or one recipient's --row", file="mambo resolve")
     if not by.strip() or not note.strip():
         raise InputError("needs a name in --by and a reason in --note", file="mambo resolve")
-    with _campaign(load_settings(), name, edition) as (ledger, connection, campaign):
+    with held_edition(load_settings(), name, edition) as (ledger, connection, campaign):
         now = datetime.now(UTC)
         if row is not None:
             record_person(connection, campaign, row, reached=accepted, note=note, who=by, now=now)
@@ -120,26 +112,6 @@ def resolve(
                 connection, campaign, attempt, reason="resolved", evidence=note, at_the_end=False, who=by, now=now
             )
         return _end(ledger, connection, campaign, json=json, said=f"{call} is recorded.")
-
-
-@contextmanager
-def _campaign(
-    settings: MamboSettings, name: str, edition: str | None
-) -> Iterator[tuple[Ledger, Connection, CampaignRow]]:
-    """The campaign with its lock held, so that no sender is at work; what an ended one left in flight is unknown."""
-    with open_store(settings) as store:
-        ledger = Ledger(store)
-        label = ledger.get(name, edition).label
-        with store.locked_writer(label) as connection:
-            row = ledger.get(name, edition)
-            if row.account != settings.account or row.host != settings.host:
-                raise InputError(
-                    f"belongs to account {row.account} at {row.host}, not {settings.account} at {settings.host}",
-                    file=label,
-                    fix="Set MAMBO_ACCOUNT and MAMBO_BASE_URL.",
-                )
-            with taken_over(store, connection, row, concurrency=1):
-                yield ledger, connection, row
 
 
 def _end(ledger: Ledger, connection: Connection, row: CampaignRow, *, json: bool, said: str) -> int:

@@ -1,106 +1,405 @@
-"""The notebooks run, and the figures they show are those of the results table."""
+"""The notebooks run, and the figures they show are those of the frames; each says a friendly word where there are none.
+
+They run on the ledger that `make notebooks` makes. What a reader does with a widget stands for itself here: a
+definition of the cell that holds the widget is put in its place.
+"""
 
 from __future__ import annotations
 
+import json
+import re
 import runpy
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import Any
 
+import polars as pl
 import pytest
 
 import pipelines
-from mambo_io.settings import load_settings
+from data.make_ledger import make_ledger
+from mambo_io.datasets import read_dataset
+from mambo_io.sandbox import SandboxHandle
+from mambo_io.store import Store
+from pipelines import reconciliation
 from pipelines.campaign import load_campaign
 from pipelines.prepare import prepare
-from pipelines.runs import send_edition
-from pipelines.summary import CampaignSummary
 from support.environment import REPOSITORY
+from support.ledgers import Run, good_reply, no_answer, plan
+from support.lists import campaign_of
 from support.processes import run
 
-if TYPE_CHECKING:
-    from mambo_io.sandbox import SandboxHandle
+NOTEBOOKS = sorted(path.stem for path in (REPOSITORY / "notebooks").glob("*.py"))
+OF_A_LEDGER = ["campaign", "costs_and_deliveries"]
+NEWEST = ("clinic-day", "2026-11")
 
-NOTEBOOK = REPOSITORY / "notebooks" / "campaign_results.py"
+
+@dataclass(frozen=True)
+class Shown:
+    """What a notebook's cells show (HTML and JSON) and define."""
+
+    text: str
+    defined: Mapping[str, Any]
+
+    def frame(self, name: str) -> pl.DataFrame:
+        frame = self.defined[name]
+        assert isinstance(frame, pl.DataFrame)
+        return frame
+
+
+def shown(name: str, **widgets: object) -> Shown:
+    """Run a notebook; each of `widgets` has this value instead of the one it starts with."""
+    app = runpy.run_path(str(REPOSITORY / "notebooks" / f"{name}.py"))["app"]
+    outputs, defined = app.run(defs={name: SimpleNamespace(value=value) for name, value in widgets.items()})
+    texts = (json.dumps(as_mime(output), default=str) for output in outputs if output is not None)
+    return Shown("\n".join(texts), defined)
+
+
+def as_mime(output: Any) -> Any:
+    """A chart as its specification, with its data; everything else as HTML."""
+    return output.to_dict() if hasattr(output, "to_dict") else getattr(output, "text", str(output))
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(tmp_path_factory.mktemp("ledger") / "ledger.db")
+    """The example ledger. Four of eight campaigns went on one network less, two were charged another price."""
+    return str(make_ledger(tmp_path_factory.mktemp("example")))
 
 
-@pytest.fixture(scope="module")
-def summary(store: str, start_sandbox: Callable[..., SandboxHandle]) -> CampaignSummary:
-    """The example campaign, sent to a sandbox and recorded in `store`."""
-    sandbox = start_sandbox()
-    settings = load_settings(base_url=sandbox.url, api_key=sandbox.api_key, store=store)
-    campaign = load_campaign(REPOSITORY / "data" / "clinic-day.toml")
-    prepared = prepare(campaign, edition="1", account=settings.account, ledger=None)
-    return send_edition(campaign, settings, edition="1", prepared=prepared, command="mambo send clinic-day.toml")
+@pytest.fixture
+def ledger(store: str, monkeypatch: pytest.MonkeyPatch) -> reconciliation.Books:
+    """What the example ledger holds, while it is the one of the settings."""
+    monkeypatch.setenv("MAMBO_STORE", store)
+    return everything(store)
 
 
-def run_notebook() -> tuple[str, Mapping[str, Any]]:
-    """What the notebook's cells show (as HTML) and define, with the values that its inputs start with."""
-    shown, defined = runpy.run_path(str(NOTEBOOK))["app"].run()
-    return "".join(output.text for output in shown if output is not None), defined
+@cache
+def everything(store: str) -> reconciliation.Books:
+    return reconciliation.books(store=store)
 
 
-@pytest.fixture(scope="module")
-def notebook(store: str, summary: CampaignSummary) -> Mapping[str, Any]:
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("MAMBO_STORE", store)
-        _, defined = run_notebook()
-    return defined
+# --- the example ledger ----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def rows(store: str, summary: CampaignSummary) -> list[dict[str, Any]]:
-    """The results table, a dictionary for each row."""
-    return pipelines.results("clinic-day", store=store).to_dicts()
+def test_the_example_ledger_is_what_its_sandbox_did(store: str, ledger: reconciliation.Books) -> None:
+    """To the shilling, but for the call whose answer was lost: six people, UGX 55 each."""
+    sandbox = SandboxHandle(url="", api_key="", username="", password="", folder=Path(store).parent / "sandbox", pid=0)
+    total = reconciliation.cut(ledger).row(0, named=True)
+    assert total["unknown"] == 6
+    assert sandbox.account().charged_ugx == total["charged_ugx"] + 6 * 55
+    assert sandbox.deliveries().height == total["accepted"] + 6
+    assert total["recipients"] == 8_000
+    assert total["unexplained_ugx"] == 0
 
 
-def test_the_example_shows_every_common_outcome(summary: CampaignSummary) -> None:
-    assert summary.state == "complete"
-    assert summary.outcomes.keys() == {"accepted", "unsupported", "rejected"}
-    assert summary.rows == 1_000
+def test_the_example_ledger_spreads_over_months(ledger: reconciliation.Books) -> None:
+    statement = reconciliation.statement(ledger)
+    assert statement["month"].to_list() == ["2026-08", "2026-09", "2026-10", "2026-11"]
+    assert statement["top_ups_ugx"].to_list() == [200_000, 0, 0, 150_000]
+    assert statement["unexplained_ugx"].to_list() == [0, 0, 100_000, -30], "a top-up that nobody entered; the price"
 
 
-def test_outcomes(notebook: Mapping[str, Any], rows: list[dict[str, Any]], summary: CampaignSummary) -> None:
-    shown = {row["outcome"]: row["people"] for row in notebook["outcomes"].to_dicts()}
-    assert shown == Counter(row["outcome"] for row in rows) == summary.outcomes
+# --- a campaign ------------------------------------------------------------------------------------------------------
 
 
-def test_reasons(notebook: Mapping[str, Any], rows: list[dict[str, Any]], summary: CampaignSummary) -> None:
-    shown = {(row["outcome"], row["reason"]): row["people"] for row in notebook["reasons"].to_dicts()}
-    assert shown == Counter((row["outcome"], row["reason"]) for row in rows if row["reason"])
-    assert {reason: people for (outcome, reason), people in shown.items() if outcome == "rejected"} == summary.rejected
+def test_a_campaign(ledger: reconciliation.Books) -> None:
+    notebook = shown("campaign")
+    rows = pipelines.results(*NEWEST).to_dicts()
+
+    outcomes = dict(notebook.frame("outcomes").iter_rows())
+    assert outcomes == Counter(row["outcome"] for row in rows)
+    assert outcomes.keys() == {"accepted", "unsupported", "rejected", "unknown"}
+
+    reasons = {(row["outcome"], row["reason"]): row["people"] for row in notebook.frame("reasons").to_dicts()}
+    assert reasons == Counter((row["outcome"], row["reason"]) for row in rows if row["reason"])
+    assert "" not in notebook.frame("reasons")["what it means"]
+
+    networks = {(row["network_guess"], row["outcome"]): row["people"] for row in notebook.frame("networks").to_dicts()}
+    assert networks == Counter((row["network_guess"], row["outcome"]) for row in rows if row["network_guess"])
+
+    total = notebook.defined["total"]
+    assert total["estimated_ugx"] == sum(row["estimated_ugx"] or 0 for row in rows)
+    assert total["charged_ugx"] == sum(row["charged_ugx"] or 0 for row in rows)
+    causes = dict(notebook.frame("causes").iter_rows())
+    assert sum(causes.values()) == total["difference_ugx"]
+    assert causes.keys() == {"unsupported people", "a price other than the tariff's", "charge not known yet"}
+
+    [unknown] = notebook.frame("calls").filter(pl.col("what") == "unknown whether it was sent").to_dicts()
+    assert unknown == {"call": "c0061", "what": unknown["what"], "people": 6, "UGX estimated": 300, "UGX charged": None}
+
+    by_district = {row["by district"]: row["people"] for row in notebook.frame("by_kept").to_dicts()}
+    assert by_district == Counter(row["district"] or "(empty)" for row in rows)
+    for figure in ("837 of 1,000 people", "UGX 46,145", "UGX 795 more than estimated"):
+        assert figure in notebook.text
 
 
-def test_networks(notebook: Mapping[str, Any], rows: list[dict[str, Any]]) -> None:
-    shown = {(row["network_guess"], row["outcome"]): row["people"] for row in notebook["networks"].to_dicts()}
-    assert shown == Counter((row["network_guess"], row["outcome"]) for row in rows if row["network_guess"])
-    assert {outcome for network, outcome in shown if network == "LycaMobile"} >= {"unsupported"}
-    assert {network for network, outcome in shown if outcome == "unsupported"} == {"LycaMobile"}
+def test_an_earlier_campaign_in_which_all_was_as_expected(ledger: reconciliation.Books) -> None:
+    notebook = shown("campaign", chosen="clinic-day/2026-08")
+    assert dict(notebook.frame("causes").iter_rows()) == {"unsupported people": -1_550}
+    assert notebook.frame("calls").is_empty()
+    assert "None: every answer is known" in notebook.text
 
 
-def test_cost(notebook: Mapping[str, Any], rows: list[dict[str, Any]], summary: CampaignSummary) -> None:
-    cost = notebook["cost"]
-    assert cost["estimated_ugx"] == sum(row["estimated_ugx"] or 0 for row in rows) == summary.estimated_ugx
-    assert cost["charged_ugx"] == sum(row["charged_ugx"] or 0 for row in rows) == summary.charged_ugx
-    assert cost["unknown_ugx"] == 0
-    assert cost["people_charged"] == summary.outcomes["accepted"]
+def test_rows_are_shown_when_they_are_asked_for(ledger: reconciliation.Books) -> None:
+    number = pipelines.results(*NEWEST)["e164"].drop_nulls()[0]
+    assert number not in shown("campaign").text
+    assert number in shown("campaign", show_rows=True).text
 
 
-def test_it_runs_as_a_plain_script(store: str, summary: CampaignSummary, tmp_path: Path) -> None:
-    script = run(sys.executable, NOTEBOOK, cwd=tmp_path, env={"MAMBO_STORE": store})
+# --- across campaigns ------------------------------------------------------------------------------------------------
+
+
+def test_costs(ledger: reconciliation.Books) -> None:
+    notebook = shown("costs_and_deliveries")
+    by_campaign = reconciliation.by_campaign(ledger)
+    campaigns = notebook.frame("campaigns")
+    for column in ("accepted", "unsupported", "unknown", "estimated_ugx", "charged_ugx", "difference_ugx"):
+        assert campaigns[column].to_list() == by_campaign[column].to_list()
+    assert notebook.frame("statement").equals(reconciliation.statement(ledger))
+
+    prices = {(row["category"], str(row["day"])): row for row in notebook.frame("prices").to_dicts()}
+    assert {day: row["ugx_per_segment"] for (_, day), row in prices.items() if row["ugx_per_segment"] != 50} == {
+        "2026-11-02": 55,
+        "2026-11-16": 55,
+    }
+    assert {row["tariff_ugx_per_segment"] for row in prices.values()} == {50}
+    assert sum(row["segments"] for row in prices.values()) == reconciliation.prices(ledger)["segments"].sum()
+
+    shares = {(row["network_guess"], row["month"]): row["share"] for row in notebook.frame("unsupported").to_dicts()}
+    assert [shares["UTL", month] for month in ("2026-08", "2026-09", "2026-10", "2026-11")] == [0, 0, 1, 1]
+    assert shares["MTN", "2026-11"] == 0
+    assert notebook.frame("unsupported")["unsupported"].sum() == by_campaign["unsupported"].sum()
+    for figure in ("UGX 352,205", "Not since 02 November 2026", "2026-10 and 2026-11 moved by more than is known"):
+        assert figure in notebook.text
+
+
+def test_costs_of_some_months(ledger: reconciliation.Books) -> None:
+    notebook = shown("costs_and_deliveries", first="2026-09", last="2026-09")
+    assert notebook.frame("campaigns")["campaign"].to_list() == ["clinic-day/2026-09"]
+    assert notebook.frame("statement")["month"].to_list() == ["2026-09"]
+    assert "Yes, on every day." in notebook.text
+
+
+def test_delivery_reports_are_shown_where_there_are_any(ledger: reconciliation.Books) -> None:
+    september = reconciliation.cut(reconciliation.books(["clinic-day/2026-09"]), "network_guess", "delivery")
+    notebook = shown("costs_and_deliveries")
+    deliveries = {
+        (row["network_guess"], row["delivery"]): row["people"] for row in notebook.frame("deliveries").to_dicts()
+    }
+    assert deliveries == {
+        (row["network_guess"], row["delivery"].replace("_", " ")): row["recipients"]
+        for row in september.to_dicts()
+        if row["delivery"]
+    }
+    assert {delivery for _, delivery in deliveries} == {"delivered", "failed", "pending", "not reported"}
+    assert "What exports say of clinic-day/2026-09." in notebook.text
+    assert "Nobody has said so yet" in shown("costs_and_deliveries", first="2026-10", last="2026-11").text
+
+    campaign = shown("campaign", chosen="clinic-day/2026-09")
+    delivered = sum(people for (_, delivery), people in deliveries.items() if delivery == "delivered")
+    assert f"imported: {delivered:,} delivered" in campaign.text
+    assert "The API gives no delivery reports." in shown("campaign").text
+
+
+# --- a list ----------------------------------------------------------------------------------------------------------
+
+# Each repair of the notebook wins one person back; and two people stand for each one who needs none.
+MESS = """phone,name
+0772000001,A
+0772000002,B
++256772000001,again
+0772000003 / 0772000004,two
+2.56772E+11,rounded
+O772000005,letter
+0772000006 (sister),remark
+0772000007 ext. 4,extension
+0772000008,too,many,cells
+n/a,missing
+0772000009,C
+"""
+
+
+def test_the_quality_of_a_list(tmp_path: Path) -> None:
+    (tmp_path / "mess.csv").write_text(MESS, encoding="utf-8")
+    notebook = shown("list_quality", path=str(tmp_path / "mess.csv"), sheet="", header_row=1)
+    assert notebook.frame("people")["e164"].to_list() == ["+256772000001", "+256772000002", "+256772000009"]
+    assert notebook.frame("reasons").select("reason", "rows").rows() == [
+        ("contains_letters", 2),
+        ("duplicate", 1),
+        ("has_extension", 1),
+        ("missing", 1),
+        ("ragged_row", 1),
+        ("rounded_by_spreadsheet", 1),
+        ("several_numbers", 1),
+    ]
+    assert dict(notebook.frame("repairs").select("repair", "people").iter_rows()) == {
+        "take the first number of a cell": 1,
+        "format the column as text, export again": 1,
+        "type digits for letters (O, l)": 1,
+        "move remarks to another column": 1,
+        "leave extensions out": 1,
+        "give rows the cells of the header": 1,
+        "send to hidden rows, too": 0,
+    }
+    assert "3 of 11 rows (27.3%) can be sent to" in notebook.text
+    assert "0000000000 (xxxxxx)" in notebook.text
+
+
+def test_the_first_number_of_a_cell_is_what_sending_would_take(tmp_path: Path) -> None:
+    """What the notebook promises of a key of the campaign file, the campaign keeps."""
+    (tmp_path / "mess.csv").write_text(MESS, encoding="utf-8")
+    notebook = shown("list_quality", path=str(tmp_path / "mess.csv"), sheet="", header_row=1)
+    without, with_first = (
+        prepare(
+            campaign_of(tmp_path, None, path="mess.csv", recipients=recipients), edition="1", account="", ledger=None
+        )
+        for recipients in ("", 'several = "first"')
+    )
+    sendable = [prepared.people["chunk"].count() for prepared in (without, with_first)]
+    assert sendable == [notebook.frame("people").height, notebook.frame("people").height + 1]
+
+
+def test_the_example_list_is_judged_as_sending_judges_it() -> None:
+    notebook = shown("list_quality")
+    prepared = prepare(load_campaign(REPOSITORY / "data" / "clinic-day.toml"), edition="1", account="", ledger=None)
+    rejected = Counter(prepared.frame["reject_reason"].drop_nulls())
+    reasons = dict(notebook.frame("reasons").select("reason", "rows").iter_rows())
+    of_the_campaign = {"opted_out", "missing_merge_field", "message_too_long"}  # of a list alone nobody knows these
+    assert reasons == {reason: rows for reason, rows in rejected.items() if reason not in of_the_campaign}
+
+
+def test_a_rounded_list_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "rounded.csv"
+    file.write_text("phone\n" + "".join(f"07720{number:02}000\n" for number in range(40)), encoding="utf-8")
+    notebook = shown("list_quality", path=str(file), sheet="", header_row=1)
+    assert notebook.defined["suspects"] == 40
+    assert "40 numbers end in 000" in notebook.text
+
+
+def test_a_clean_list_and_one_that_is_not_there(tmp_path: Path) -> None:
+    file = tmp_path / "clean.csv"
+    file.write_text("phone\n0772000001\n", encoding="utf-8")
+    assert "The list is clean." in shown("list_quality", path=str(file), sheet="", header_row=1).text
+    missing = shown("list_quality", path=str(tmp_path / "nowhere.csv"), sheet="", header_row=1)
+    assert "nowhere.csv" in missing.text
+    assert "people" not in missing.defined
+
+
+def test_a_list_without_a_plain_column_asks_for_it(tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text("a,b\n0772000001,0772000002\n", encoding="utf-8")
+    notebook = shown("list_quality", path=str(file), sheet="", header_row=1)
+    assert "No column is plainly the one of the numbers" in notebook.text
+
+
+# --- a text ----------------------------------------------------------------------------------------------------------
+
+PRICED = {
+    "an odd quotation mark": ("Bring the child\u2019s card." + "x" * 60, 2, 100_000, 50_000, None),
+    "one segment": ("Clinic day is Friday.", 1, 50_000, 0, 161),
+    "just full": ("x" * 160, 1, 50_000, 0, 161),
+    "of three": ("x" * 400, 3, 150_000, 0, 460),
+    "with letters that nothing can stand for": ("\u014b" * 70, 1, 50_000, 0, 71),
+}
+
+
+@pytest.mark.parametrize(("text", "segments", "cost_ugx", "saved_ugx", "next_at"), PRICED.values(), ids=PRICED)
+def test_what_a_text_costs(text: str, segments: int, cost_ugx: int, saved_ugx: int, next_at: int | None) -> None:
+    notebook = shown("what_would_it_cost", text=text, people=1_000, price=50)
+    assert notebook.defined["told"].segments == segments
+    assert notebook.defined["cost_ugx"] == cost_ugx
+    assert notebook.defined["saved_ugx"] == saved_ugx
+    assert f"UGX {cost_ugx:,} for 1,000 people" in notebook.text
+    if next_at is not None:
+        assert notebook.defined["next_segment_at"] == next_at == len(text) + notebook.defined["told"].room + 1
+
+
+def test_no_text() -> None:
+    assert "Write a text above." in shown("what_would_it_cost", text="  ", people=1_000, price=50).text
+
+
+# --- every notebook --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_no_number_and_no_name_is_shown(name: str, ledger: reconciliation.Books) -> None:
+    text = shown(name).text
+    people = read_dataset(REPOSITORY / "data" / "people.csv").frame
+    names = set(people["last_name"].drop_nulls()) - {""}
+    assert names & set(re.findall(r"\w+", text)) == set()
+    assert re.findall(r"(?<!\d)(?:0|\+?256)7\d{8}(?!\d)", text) == []
+
+
+@pytest.mark.parametrize("name", OF_A_LEDGER)
+def test_a_ledger_that_is_not_there_gives_one_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAMBO_STORE", str(tmp_path / "nowhere.db"))
+    notebook = shown(name)
+    assert "nowhere.db: there is no ledger yet" in notebook.text
+    assert "books" not in notebook.defined
+    assert not (tmp_path / "nowhere.db").exists()
+
+
+def nothing(store: Store) -> None:
+    pass
+
+
+def all_rejected(store: Store) -> None:
+    with store.writer() as connection:
+        Run.of(connection, plan(rejected=7))
+
+
+def one_unknown(store: Store) -> None:
+    with store.writer() as connection:
+        run = Run.of(connection, plan(1, name="a" * 64))
+        run.settle(run.claim_one(), no_answer())
+
+
+def free_of_charge(store: Store) -> None:
+    with store.writer() as connection:
+        run = Run.of(connection, plan(2))
+        call = run.claim_one()
+        run.settle(call, good_reply(call, sms_cost=0))
+
+
+@pytest.mark.parametrize("name", OF_A_LEDGER)
+@pytest.mark.parametrize(
+    ("happened", "told"),
+    [
+        (nothing, "No campaign was ever sent from this ledger"),
+        (all_rejected, "0 "),
+        (one_unknown, "1 nobody knows"),
+        (free_of_charge, "UGX 0"),
+    ],
+)
+def test_ledgers_with_next_to_nothing_in_them(
+    name: str, happened: Any, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAMBO_STORE", str(tmp_path / "ledger.db"))
+    with Store(str(tmp_path / "ledger.db"), create=True) as store:
+        happened(store)
+    assert told in shown(name).text
+
+
+def test_one_runs_as_a_plain_script_and_in_jupyter(store: str, ledger: reconciliation.Books, tmp_path: Path) -> None:
+    """What `make notebooks` exports: cells one below the other, and the figures in forms that Jupyter shows."""
+    notebook, exported = REPOSITORY / "notebooks" / "campaign.py", tmp_path / "campaign.ipynb"
+    script = run(sys.executable, notebook, cwd=tmp_path, env={"MAMBO_STORE": store})
     assert (script.returncode, script.stderr) == (0, "")
 
-
-def test_a_ledger_that_is_not_there_gives_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MAMBO_STORE", str(tmp_path / "nowhere.db"))
-    shown, defined = run_notebook()
-    assert "nowhere.db: there is no ledger yet" in shown
-    assert "results" not in defined
-    assert not (tmp_path / "nowhere.db").exists()
+    export = ("-m", "marimo", "--quiet", "export", "ipynb", notebook, "--include-outputs", "--output", exported)
+    ran = run(sys.executable, *export, cwd=tmp_path, env={"MAMBO_STORE": store})
+    assert ran.returncode == 0, ran.stderr
+    cells = json.loads(exported.read_text(encoding="utf-8"))["cells"]
+    kinds = Counter(kind for cell in cells for output in cell.get("outputs", ()) for kind in output.get("data", ()))
+    assert kinds["application/vnd.vegalite.v6+json"] == 3
+    assert "837 of 1,000 people" in exported.read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    for cell in cells[:6]:  # up to the first figures
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)  # noqa: S102 - our own notebook, as Jupyter runs it
+    assert names["total"]["accepted"] == 837

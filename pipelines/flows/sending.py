@@ -1,53 +1,35 @@
-"""The Prefect flows. Each task is a few lines over the plain functions that `mambo send --direct` calls as well.
-
-Nothing personal reaches the engine: parameters are the campaign file and the edition, frames are passed from task to
-task without being stored, artifacts hold sums, and a defect's exception is masked before the engine pickles it. No task
-retries and none is cached, because the ledger alone knows what was sent; a flow that is started twice finds the same
-edition and sends nothing twice.
-
-`send_campaign` runs wherever Prefect's settings say. Without PREFECT_API_URL Prefect starts a server of its own and
-gives it 20 s, which its first start may exceed: set PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS=120.
-`send_campaign.serve()` offers it in Prefect's pages; a run that is cancelled there drains what is in flight.
-"""
+"""The Prefect flow `send-campaign`. Each task is a few lines over what `mambo send --direct` calls as well."""
 
 from __future__ import annotations
 
 import contextvars
-import functools
-import logging
 import threading
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import polars as pl
-from prefect import Task, flow, runtime, task
+from prefect import flow, runtime
 from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
-from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
 from mambo_io.datasets import write_dataset
-from mambo_io.errors import InputError, MamboError, Stopped
+from mambo_io.errors import InputError, Stopped
 from mambo_io.ledger import CampaignRow, Ledger
-from mambo_io.log import record_defect
-from mambo_io.masking import MaskingFilter, mask_text
 from mambo_io.model import Outcome
 from mambo_io.settings import MamboSettings, load_settings
 from pipelines import prepare as steps
 from pipelines.campaign import Campaign, load_campaign
 from pipelines.edition import Loaded, Prepared, Priced
 from pipelines.estimate import make_estimate
+from pipelines.flows.steps import mask_engine_logs, masked, step
 from pipelines.opening import DEFAULT_EDITION, open_ledger, open_store, send_command
 from pipelines.runs import begun_edition, check_target, send_edition
 from pipelines.schemas import RESULTS, check_frame
 from pipelines.sending import Progress
 from pipelines.summary import CampaignSummary, stop_text
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 _PROGRESS_EVERY_S = 3.0
 
@@ -59,53 +41,22 @@ progress_listener: contextvars.ContextVar[OnProgress] = contextvars.ContextVar(
 )
 
 
-def _masked(function: Callable[P, R]) -> Callable[P, R]:
-    """Let our own errors through, which hold no data; of any other only the text of its traceback, masked.
-
-    The engine pickles, logs and publishes what a run raises, and a library's exception may hold rows.
-    """
-
-    @functools.wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except MamboError:
-            raise
-        except Exception as error:  # noqa: BLE001 - raised below, outside this block, so that nothing is chained to it
-            record_defect(error)
-            defect = mask_text(traceback.format_exc())
-        raise RuntimeError(defect)
-
-    return run
-
-
-def _step(name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
-    """A task that runs once, in this process, and leaves nothing behind in the engine but its state."""
-
-    def decorate(function: Callable[P, R]) -> Task[P, R]:
-        return task(
-            name=name, task_run_name=name, retries=0, persist_result=False, cache_policy=NO_CACHE, log_prints=False
-        )(_masked(function))
-
-    return decorate
-
-
-@_step("load-recipients")
+@step("load-recipients")
 def load_recipients(campaign: Campaign) -> Loaded:
     return steps.load_recipients(campaign)
 
 
-@_step("normalize-numbers")
+@step("normalize-numbers")
 def normalize_numbers(campaign: Campaign, loaded: Loaded) -> pl.DataFrame:
     return steps.normalize(campaign, loaded)
 
 
-@_step("validate-recipients")
+@step("validate-recipients")
 def validate_recipients(people: pl.DataFrame) -> pl.DataFrame:
     return steps.validate(people)
 
 
-@_step("estimate-cost")
+@step("estimate-cost")
 def estimate_cost(
     campaign: Campaign,
     loaded: Loaded,
@@ -120,12 +71,12 @@ def estimate_cost(
     )
 
 
-@_step("chunk-recipients")
+@step("chunk-recipients")
 def chunk_recipients(campaign: Campaign, edition: str, loaded: Loaded, priced: Priced) -> Prepared:
     return Prepared(campaign, edition, loaded, priced, steps.chunk(campaign, priced.people))
 
 
-@_step("send-chunks")
+@step("send-chunks")
 def send_chunks(
     campaign: Campaign,
     settings: MamboSettings,
@@ -156,7 +107,7 @@ def send_chunks(
         )
 
 
-@_step("write-results")
+@step("write-results")
 def write_results(summary: CampaignSummary, settings: MamboSettings, output: Path | None) -> None:
     """Write the results table to `output` where one is asked for, and publish the sums."""
     figures = [*((outcome, count, "recipients") for outcome, count in summary.outcomes.items())]
@@ -182,7 +133,7 @@ def _run_name() -> str:
 
 
 @flow(name="send-campaign", flow_run_name=_run_name, retries=0, persist_result=False, log_prints=False)
-@_masked
+@masked
 def send_campaign(
     campaign: str,
     edition: str | None = None,
@@ -200,7 +151,7 @@ def send_campaign(
     Returns the summary when nothing is left to do. Otherwise the run ends Failed with the name `Stopped`, and the
     caller gets `mambo_io.errors.Stopped`, which says why and what to type. Raises `InputError` for wrong input.
     """
-    _mask_engine_logs()
+    mask_engine_logs()
     spec, settings, edition = load_campaign(Path(campaign)), load_settings(), edition or DEFAULT_EDITION
     check_target(spec, settings)
     ledger = open_ledger(settings)
@@ -271,11 +222,3 @@ def _progress_artifact(name: str, edition: str, sent_before: int) -> Iterator[On
     finally:
         done.set()
         thread.join()
-
-
-def _mask_engine_logs() -> None:
-    """Whatever the engine logs of a run, a traceback of a defect included, goes out without numbers."""
-    for name in ("prefect.flow_runs", "prefect.task_runs", "prefect"):
-        for handler in logging.getLogger(name).handlers:
-            if not any(isinstance(known, MaskingFilter) for known in handler.filters):
-                handler.addFilter(MaskingFilter())
