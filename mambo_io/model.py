@@ -47,10 +47,15 @@ class Blame(StrEnum):
 class CampaignState(StrEnum):
     PLANNING = "planning"
     PLANNED = "planned"
+    AWAITING_APPROVAL = "awaiting_approval"  # planned, and nothing is sent before a person has approved the plan
     SENDING = "sending"
     PAUSED = "paused"
     COMPLETE = "complete"
-    CANCELLED = "cancelled"
+    CANCELLED = "cancelled"  # by a person, for good
+    SKIPPED = "skipped"  # never planned: its time had passed
+
+
+FINAL_STATES = (CampaignState.COMPLETE, CampaignState.CANCELLED, CampaignState.SKIPPED)  # nothing is sent any more
 
 
 class ChunkState(StrEnum):
@@ -169,6 +174,7 @@ class StopReason(StrEnum):
     BUDGET = "budget"
     BALANCE = "balance"
     CANARY = "canary"
+    APPROVAL = "approval"
     PAUSED = "paused"
     CANCELLED = "cancelled"
     SIGNAL = "signal"

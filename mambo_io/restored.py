@@ -19,7 +19,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from mambo_io.errors import StoreError
 from mambo_io.ledger import CampaignRow, campaign_row, to_us
-from mambo_io.model import CampaignState
+from mambo_io.model import FINAL_STATES, CampaignState
 from mambo_io.places import parse_url
 from mambo_io.sqlite_file import check_its_own_log, note_beside, write_note
 from mambo_io.store import Store
@@ -29,7 +29,6 @@ from mambo_io.upgrades import copy_before_upgrade
 from mambo_io.window import KAMPALA
 
 _UNCONFIRMED = "restored"  # in ledger_meta, with the time, while nobody has confirmed
-_FINISHED = (CampaignState.COMPLETE, CampaignState.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,7 @@ def _mark(path: Path, *, who: str, now: datetime) -> tuple[int, list[CampaignRow
     """Block sending from the ledger at `path`; returns its newest call, and the campaigns that are not finished."""
     with Store(str(path)) as store, store.writer() as connection, connection.begin():
         newest_call = connection.scalar(select(func.max(attempts.c.id))) or 0
-        unfinished = select(campaigns).where(campaigns.c.state.not_in((*_FINISHED, CampaignState.PLANNING)))
+        unfinished = select(campaigns).where(campaigns.c.state.not_in((*FINAL_STATES, CampaignState.PLANNING)))
         open_campaigns = [campaign_row(row) for row in connection.execute(unfinished.order_by(campaigns.c.id))]
         connection.execute(delete(ledger_meta).where(ledger_meta.c.key == _UNCONFIRMED))
         when = f"{now.astimezone(KAMPALA):%Y-%m-%d at %H:%M}"

@@ -58,6 +58,7 @@ class Hold(StrEnum):
     BUDGET = "budget"
     BALANCE = "balance"
     CANARY = "canary"
+    APPROVAL = "approval"  # no person has approved the plan
     PAUSED = "paused"
     CANCELLED = "cancelled"
 
@@ -224,7 +225,9 @@ class Sender:
         match state:
             case CampaignState.PAUSED:
                 return Exchange((), Hold.PAUSED)
-            case CampaignState.CANCELLED:
+            case CampaignState.AWAITING_APPROVAL:
+                return Exchange((), Hold.APPROVAL)
+            case CampaignState.CANCELLED | CampaignState.SKIPPED:
                 return Exchange((), Hold.CANCELLED)
             case CampaignState.SENDING:
                 pass

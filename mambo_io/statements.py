@@ -5,7 +5,21 @@ Parameters begin with `the_` where a column has the same name. Money in UGX, tim
 
 from __future__ import annotations
 
-from sqlalchemy import BindParameter, and_, bindparam, case, exists, func, insert, or_, select, text, true, update
+from sqlalchemy import (
+    BindParameter,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    text,
+    true,
+    update,
+)
 from sqlalchemy.sql.elements import ColumnElement
 
 from mambo_io.model import CampaignState, ChunkState, Verdict
@@ -21,16 +35,23 @@ def _is_chunk() -> ColumnElement[bool]:
     return and_(chunks.c.campaign_id == _CAMPAIGN, chunks.c.chunk == _CHUNK)
 
 
-# Taking a campaign over: a new epoch; what an ended process left in flight is unknown, never planned.
+# Taking a campaign over: a new epoch; what an ended process left in flight is unknown, never planned. What a person
+# has to say, or has said for good, stands.
+_stands = or_(
+    *(
+        campaigns.c.state == state
+        for state in (CampaignState.AWAITING_APPROVAL, CampaignState.CANCELLED, CampaignState.SKIPPED)
+    )
+)
 TAKE_OVER = (
     update(campaigns)
     .where(campaigns.c.id == _CAMPAIGN)
     .values(
         sender_epoch=campaigns.c.sender_epoch + 1,
-        state=CampaignState.SENDING,
-        stop_reason=None,
-        stop_detail=None,
-        ended_at_us=None,
+        state=case((_stands, campaigns.c.state), else_=literal(CampaignState.SENDING, campaigns.c.state.type)),
+        stop_reason=case((_stands, campaigns.c.stop_reason)),
+        stop_detail=case((_stands, campaigns.c.stop_detail)),
+        ended_at_us=case((_stands, campaigns.c.ended_at_us)),
     )
     .returning(campaigns.c.sender_epoch, campaigns.c.canary, campaigns.c.canary_calls)
 )

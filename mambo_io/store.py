@@ -302,10 +302,13 @@ class Store:
     @contextmanager
     def _alone(self) -> Iterator[Connection]:
         """A transaction that writes the schema. Of two processes at the same time the second waits."""
-        with self._engine.begin() as connection:
-            if not self.is_sqlite:  # there BEGIN IMMEDIATE makes it wait
-                connection.execute(select(func.pg_advisory_xact_lock(0)))
-            yield connection
+        with self._engine.connect() as connection:
+            if self.is_sqlite:  # a table that others refer to is rebuilt; inside a transaction this would do nothing
+                _driver(connection).execute("PRAGMA foreign_keys = OFF")
+            with connection.begin():
+                if not self.is_sqlite:  # there BEGIN IMMEDIATE makes it wait
+                    connection.execute(select(func.pg_advisory_xact_lock(0)))
+                yield connection
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -355,9 +358,7 @@ def _set_up_sqlite(engine: Engine, path: Path, *, read_only: bool) -> None:
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
-        # Past SQLAlchemy's bookkeeping, which takes longer than all the rest of a short transaction.
-        driver = connection.connection.dbapi_connection
-        assert isinstance(driver, sqlite3.Connection)
+        driver = _driver(connection)
         if read_only:
             driver.execute("BEGIN")
             return
@@ -365,6 +366,13 @@ def _set_up_sqlite(engine: Engine, path: Path, *, read_only: bool) -> None:
         watch.check()
         driver.execute("BEGIN IMMEDIATE")
         watch.opened()
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
+    """Past SQLAlchemy's bookkeeping, which takes longer than all the rest of a short transaction."""
+    driver = connection.connection.dbapi_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver
 
 
 def _uri_quoted(path: Path) -> str:

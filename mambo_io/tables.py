@@ -117,6 +117,8 @@ campaigns = Table(
     Column("planned_at_us", BigInteger, nullable=False),
     Column("first_call_at_us", BigInteger),
     Column("ended_at_us", BigInteger),
+    Column("held_by", Text),  # the person who paused it; nothing is sent until a person lets it go on
+    Column("is_test", Boolean, nullable=False, server_default=false()),  # the message to one's own phone
     UniqueConstraint("name", "edition"),
     sqlite_autoincrement=True,  # the events of a plan that was replaced are not those of the one after it
 )
@@ -211,6 +213,14 @@ Index(
     attempts.c.campaign_id,
     sqlite_where=attempts.c.exposed_ugx.is_not(None),
     postgresql_where=attempts.c.exposed_ugx.is_not(None),
+)
+# All that a day's spending is summed from. Not by account first: the open calls of one have an index of their own.
+attempts_by_time = Index(
+    "attempts_by_time",
+    attempts.c.intent_at_us,
+    attempts.c.account,
+    attempts.c.charged_ugx,
+    attempts.c.exposed_ugx,
 )
 
 recipient_exceptions = Table(

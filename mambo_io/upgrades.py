@@ -9,10 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, MetaData, Table, column, insert, select, text
+from sqlalchemy import table as table_of
 from sqlalchemy.schema import DropView
 
-from mambo_io.tables import SCHEMA_VERSION, create_results, deliveries, ledger_meta, rejected_recipients, results
+from mambo_io.model import CampaignState
+from mambo_io.tables import (
+    SCHEMA_VERSION,
+    attempts_by_time,
+    campaigns,
+    create_results,
+    deliveries,
+    ledger_meta,
+    rejected_recipients,
+    results,
+)
 
 
 def can_upgrade(version: int) -> bool:
@@ -38,9 +49,45 @@ def copy_before_upgrade(path: Path, version: int) -> Path:
 
 
 def _from_1(connection: Connection) -> None:
-    """Delivery reports; the rejected rows are counted through an index."""
+    """Delivery reports; the rejected rows are counted, and what a day has cost is summed, through an index. Campaigns
+    that await approval, were skipped, are held by a person, or are tests."""
     deliveries.create(connection)
     rejected_recipients.create(connection)
+    attempts_by_time.create(connection)
+    if connection.dialect.name == "sqlite":
+        _rebuild(connection, campaigns)
+        return
+    kind = campaigns.c.state.type.compile(connection.dialect)  # as wide as its longest value
+    states = ", ".join(f"'{state}'" for state in CampaignState)
+    for change in (
+        "DROP CONSTRAINT known_campaignstate",
+        f"ALTER COLUMN state TYPE {kind}",
+        f"ADD CONSTRAINT known_campaignstate CHECK (state IN ({states}))",
+        "ADD COLUMN held_by TEXT",
+        "ADD COLUMN is_test BOOLEAN DEFAULT false NOT NULL",
+    ):
+        connection.execute(text(f"ALTER TABLE campaigns {change}"))
+
+
+def _rebuild(connection: Connection, table: Table) -> None:
+    """Give a SQLite table today's columns and checks, which it cannot change in place.
+
+    The connection must not enforce foreign keys: in between the table is gone that others refer to.
+    """
+    before = Table(table.name, MetaData(), autoload_with=connection)
+    after = table.to_metadata(MetaData(), name=f"{table.name}_new")
+    after.create(connection)
+    columns = [each.name for each in before.columns]
+    connection.execute(insert(after).from_select(columns, select(*(before.c[name] for name in columns))))
+    sequence = table_of("sqlite_sequence", column("name"), column("seq"))  # the newest id that was ever given, …
+    newest = connection.scalar(select(sequence.c.seq).where(sequence.c.name == str(before.name)))
+    if newest is not None:  # … where the table kept that before
+        connection.execute(sequence.delete().where(sequence.c.name == after.name))
+        connection.execute(sequence.insert().values(name=after.name, seq=newest))
+    before.drop(connection)
+    connection.execute(text(f"ALTER TABLE {after.name} RENAME TO {table.name}"))
+    if broken := connection.execute(text("PRAGMA foreign_key_check")).all():
+        raise AssertionError(f"{len(broken)} rows refer to nothing after the upgrade")
 
 
 _STEPS: dict[int, Callable[[Connection], None]] = {1: _from_1}

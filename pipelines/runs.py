@@ -19,7 +19,7 @@ from mambo_io.client import AsyncMamboClient
 from mambo_io.errors import InputError, SettingsError
 from mambo_io.ledger import CampaignRow, Ledger
 from mambo_io.log import recorded_run, run_log
-from mambo_io.model import Balance, CampaignState, ChunkState, Outcome, StopReason
+from mambo_io.model import FINAL_STATES, Balance, CampaignState, ChunkState, Outcome, StopReason
 from mambo_io.planning import write_plan, write_suppressions
 from mambo_io.sender import Limits, Sender
 from mambo_io.settings import MamboSettings
@@ -73,7 +73,7 @@ def begun_edition(
             file=campaign.file,
             fix="Set the same MAMBO_ACCOUNT and MAMBO_BASE_URL, another MAMBO_STORE, or send another --edition.",
         )
-    if row.state is not CampaignState.COMPLETE:
+    if row.state not in FINAL_STATES:
         _check_unchanged(row, campaign)
     return row
 
@@ -111,7 +111,7 @@ def send_edition(
                     )
                 on_plan()
                 row = write_plan(connection, prepared.plan(account=settings.account, host=settings.host), who=who())
-            elif row.state in (CampaignState.COMPLETE, CampaignState.CANCELLED):
+            elif row.state in FINAL_STATES:
                 return summarize(ledger, row, command=command)
             else:
                 write_suppressions(connection, row.id, read_suppressions(campaign)[0])

@@ -390,6 +390,8 @@ def _reason_of(hold: Hold | None) -> StopReason:
             return StopReason.BALANCE
         case Hold.CANARY:
             return StopReason.CANARY
+        case Hold.APPROVAL:
+            return StopReason.APPROVAL
         case Hold.PAUSED:
             return StopReason.PAUSED
         case Hold.CANCELLED:

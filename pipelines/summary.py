@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mambo_io.delivery_counts import Evidence, delivery_counts
 from mambo_io.ledger import CampaignRow, Ledger, UnknownCall
-from mambo_io.model import NOT_REPORTED, CampaignState, ChunkState, Outcome, StopReason
+from mambo_io.model import FINAL_STATES, NOT_REPORTED, CampaignState, ChunkState, Outcome, StopReason
 
 NOBODY_COUNTED = "nobody in it was counted"  # the detail of a canary that cannot tell anything
 UNKNOWN_CALLS = "unknown_calls"  # the stop reason of a campaign of which only unknown calls are left
@@ -48,7 +48,7 @@ class CampaignSummary:
     @property
     def exit_code(self) -> int:
         """0 when nothing is left to do, 3 otherwise."""
-        return 0 if self.state in (CampaignState.COMPLETE, CampaignState.CANCELLED) else 3
+        return 0 if self.state in FINAL_STATES and not self.unknown_calls else 3
 
     @property
     def label(self) -> str:
@@ -103,8 +103,10 @@ def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str) -> Campaig
 
 def _next_command(campaign: CampaignRow, unknown: list[UnknownCall], planned: int, command: str) -> str | None:
     match campaign.state:
-        case CampaignState.COMPLETE | CampaignState.CANCELLED:
+        case CampaignState.COMPLETE | CampaignState.CANCELLED | CampaignState.SKIPPED if not unknown:
             return None
+        case CampaignState.AWAITING_APPROVAL:
+            return f"mambo approve {campaign.name} --edition {campaign.edition} --by NAME"
         case _ if campaign.stop_reason == StopReason.CANARY:
             return f"{command} --accept-canary"
         case _ if unknown and not planned:
@@ -129,6 +131,7 @@ _STOPS: dict[str, str] = {
     StopReason.BUDGET: "the next call would go over the budget; raise it to go on",
     StopReason.BALANCE: "the account's balance does not cover the next call; top it up to go on",
     StopReason.CANARY: "the first receipt does not agree with the estimate; accept it to go on",
+    StopReason.APPROVAL: "nobody has approved what is planned",
     StopReason.PAUSED: "somebody paused it",
     StopReason.CANCELLED: "somebody cancelled it",
     StopReason.SIGNAL: "stopped by you; calls in flight were waited for",

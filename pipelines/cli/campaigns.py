@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mambo_io.errors import Declined, InputError
 from mambo_io.ledger import Ledger
-from mambo_io.model import CampaignState, ChunkState, Outcome
+from mambo_io.model import FINAL_STATES, ChunkState, Outcome
 from mambo_io.settings import MamboSettings, load_settings
 from mambo_io.store import store_name
 from pipelines.campaign import Campaign, check_edition, load_campaign
@@ -149,7 +149,7 @@ def send(
     approved: str | None = None
     if begun is not None:
         assert ledger is not None  # it stands there
-        if begun.state in (CampaignState.COMPLETE, CampaignState.CANCELLED):
+        if begun.state in FINAL_STATES:
             return _tell_again(summarize(ledger, begun, command=command), file, json=json)
         totals = ledger.totals(begun)
         people, left_ugx = totals.outcomes.get(Outcome.PLANNED, 0), totals.estimates.get(ChunkState.PLANNED, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import sqlite3
 import threading
@@ -10,20 +11,24 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text, update
+from sqlalchemy.exc import IntegrityError
 
 from mambo_io.errors import StoreError
 from mambo_io.ledger import Ledger
 from mambo_io.model import CampaignState, CanaryState, ChunkState, Outcome
+from mambo_io.planning import write_plan
 from mambo_io.restored import restore
 from mambo_io.store import Store
-from mambo_io.tables import SCHEMA_VERSION, ledger_meta, metadata
+from mambo_io.tables import SCHEMA_VERSION, campaigns, ledger_meta, metadata
 from support.cli import dump
 from support.environment import REPOSITORY
-from support.ledgers import NOON, Run, msisdn, number, rows_of
+from support.ledgers import NOON, Run, msisdn, number, plan, rows_of
+from support.postgres import PostgresServer
 
 DATA = REPOSITORY / "tests" / "data"
 VERSIONS = range(1, SCHEMA_VERSION + 1)
@@ -142,18 +147,49 @@ def test_what_was_in_flight_is_unknown_to_whoever_goes_on_with_it(old: Store) ->
 # --- the upgrade -----------------------------------------------------------------------------------------------------
 
 
-def schema_of(store: Store) -> dict[str, list[str]]:
-    """The columns of every table and view."""
+def schema_of(store: Store) -> dict[str, Any]:
+    """The columns of every table and view with their types, the indexes and checks of every table, in no order."""
     with store.reader() as connection:
         found = inspect(connection)
-        return {name: [column["name"] for column in found.get_columns(name)] for name in metadata.tables}
+        columns = {
+            name: [(column["name"], str(column["type"]), column["nullable"]) for column in found.get_columns(name)]
+            for name in metadata.tables
+        }
+        tables = found.get_table_names()
+        indexes = {name: sorted(str(index["name"]) for index in found.get_indexes(name)) for name in tables}
+        checks = {
+            # The values only: PostgreSQL writes the rest anew when a dump is read.
+            name: sorted((str(check["name"]), re.findall(r"'(\w+)'", check["sqltext"])) for check in found_checks)
+            for name, found_checks in ((name, found.get_check_constraints(name)) for name in tables)
+        }
+        return {"columns": columns, "indexes": indexes, "checks": checks}
 
 
-def test_an_upgraded_ledger_has_the_tables_and_the_view_of_a_new_one(old: Store, version: int, store_url: str) -> None:
+def test_an_upgraded_ledger_has_the_tables_and_the_view_of_a_new_one(
+    old: Store, version: int, tmp_path: Path, postgres_server: PostgresServer
+) -> None:
     assert old.upgraded_from == (version if version < SCHEMA_VERSION else None)
-    with Store(store_url, create=True) as new:
+    with contextlib.ExitStack() as stack:
+        url = str(tmp_path / "new.db") if old.is_sqlite else stack.enter_context(postgres_server.database())
+        new = stack.enter_context(Store(url, create=True))
         assert schema_of(old) == schema_of(new)
         assert rows_of(old, ledger_meta) == rows_of(new, ledger_meta)
+
+
+def test_a_plan_that_is_replaced_after_the_upgrade_gets_an_id_of_its_own(old: Store) -> None:
+    """The events of one plan are not those of another: no id is given twice."""
+    with old.writer() as connection:
+        deleted, written = (write_plan(connection, plan(1, name="new-day"), who="officer") for _ in range(2))
+    assert 2 < deleted.id < written.id
+
+
+def test_every_state_has_its_place_in_an_upgraded_ledger(old: Store) -> None:
+    with old.writer() as connection:
+        for state in CampaignState:
+            with connection.begin():
+                connection.execute(update(campaigns).where(campaigns.c.id == 2).values(state=state))
+        with pytest.raises(IntegrityError, match="known_campaignstate"), connection.begin():
+            connection.execute(text("UPDATE campaigns SET state = 'gone' WHERE id = 2"))
 
 
 def test_a_ledger_is_upgraded_once(old: Store, url: str) -> None:

@@ -13,6 +13,7 @@ from mambo_io.client import boot_time_s
 from mambo_io.errors import Stopped
 from mambo_io.ledger import Ledger, to_us
 from mambo_io.model import CallResult, CampaignState, ChunkState, Verdict
+from mambo_io.planning import write_plan
 from mambo_io.sender import Hold
 from mambo_io.store import Store
 from mambo_io.tables import attempts, campaigns, chunks, events
@@ -238,7 +239,12 @@ def test_who_was_replaced_changes_nothing_and_leaves_what_it_learned(store: Stor
 
 
 @pytest.mark.parametrize(
-    ("state", "hold"), [(CampaignState.PAUSED, Hold.PAUSED), (CampaignState.CANCELLED, Hold.CANCELLED)]
+    ("state", "hold"),
+    [
+        (CampaignState.PAUSED, Hold.PAUSED),
+        (CampaignState.CANCELLED, Hold.CANCELLED),
+        (CampaignState.AWAITING_APPROVAL, Hold.APPROVAL),
+    ],
 )
 def test_a_campaign_that_a_person_stopped_hands_out_nothing_and_still_settles(
     store: Store, connection: Connection, state: CampaignState, hold: Hold
@@ -250,6 +256,26 @@ def test_a_campaign_that_a_person_stopped_hands_out_nothing_and_still_settles(
     exchange = run.exchange(run.end(call, good_reply(call)), want=1)
     assert (exchange.calls, exchange.hold) == ((), hold)
     assert [row["state"] for row in rows_of(store, chunks)] == [ChunkState.ACCEPTED, ChunkState.PLANNED]
+
+
+@pytest.mark.parametrize(
+    ("state", "hold"),
+    [
+        (CampaignState.AWAITING_APPROVAL, Hold.APPROVAL),
+        (CampaignState.CANCELLED, Hold.CANCELLED),
+        (CampaignState.SKIPPED, Hold.CANCELLED),
+    ],
+)
+def test_what_a_person_has_to_say_or_has_said_for_good_stands_when_a_run_begins(
+    store: Store, connection: Connection, state: CampaignState, hold: Hold
+) -> None:
+    campaign = write_plan(connection, plan(1, 1), who="tester")
+    with connection.begin():
+        connection.execute(campaigns.update().values(state=state, stop_reason="cancelled", ended_at_us=to_us(NOON)))
+    run = Run(connection, campaign)
+    found = Ledger(store).get("clinic-day")
+    assert (found.state, found.stop_reason, found.ended_at) == (state, "cancelled", NOON)
+    assert run.try_to_claim() == (0, hold)
 
 
 def test_no_more_is_handed_out_than_was_asked_for(connection: Connection) -> None:
