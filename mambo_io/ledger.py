@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, func, or_, select
 
 from mambo_io.errors import InputError
 from mambo_io.masking import mask_text
-from mambo_io.model import CampaignState, CanaryState, ChunkState, ExceptionKind, Outcome
+from mambo_io.model import FINAL_STATES, CampaignState, CanaryState, ChunkState, ExceptionKind, Outcome
 from mambo_io.store import Store
 from mambo_io.tables import (
     accounts,
@@ -71,6 +71,8 @@ class CampaignRow:
     planned_at: datetime
     first_call_at: datetime | None
     ended_at: datetime | None
+    held_by: str | None  # the person who paused it
+    is_test: bool
 
     @property
     def label(self) -> str:
@@ -81,6 +83,11 @@ class CampaignRow:
     def begun(self) -> bool:
         """Whether a call was made: from then on the content is frozen."""
         return self.first_call_at is not None
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing may be sent of it: it is finished, or a person holds it."""
+        return self.state in FINAL_STATES or self.held_by is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,11 @@ from typing import Any
 import polars as pl
 from sqlalchemy import Connection, Table, delete, insert, select, update
 
+from mambo_io import statements
 from mambo_io.bulk import insert_rows
+from mambo_io.errors import Stopped
 from mambo_io.ledger import CampaignRow, campaign_row, to_us
-from mambo_io.model import CampaignState, CanaryState, ChunkState
+from mambo_io.model import FINAL_STATES, CampaignState, CanaryState, ChunkState
 from mambo_io.tables import campaigns, chunks, events, recipients, suppressions
 
 ROWS_A_COMMIT = 50_000
@@ -185,6 +187,10 @@ def _delete_unstarted(connection: Connection, name: str, edition: str) -> None:
     if row.first_call_at_us is not None:
         raise AssertionError(f"{name}/{edition} has begun; its plan is frozen")
     with connection.begin():
+        stands = connection.execute(statements.OWN_STATE, {"the_campaign": row.id}).one()
+        if stands.held_by is not None or stands.state in FINAL_STATES:  # this very moment
+            said = "cancelled" if stands.held_by is None else f"paused by {stands.held_by}"
+            raise Stopped(f"{name}/{edition} was {said}; nothing was sent.")
         for table in (recipients, chunks, suppressions):
             connection.execute(delete(table).where(table.c.campaign_id == row.id))
         connection.execute(delete(campaigns).where(campaigns.c.id == row.id))

@@ -173,10 +173,15 @@ class Sender:
             )
 
     def finish(self, state: CampaignState, reason: str | None, now: datetime, *, detail: str | None = None) -> None:
-        """Record how the run ended, and why."""
+        """Record how the run ended, and why. A campaign that a person has cancelled meanwhile stays that."""
         with self._connection.begin():
-            if self._own_state() is None:
+            own = self._own_state()
+            if own is None:
                 raise self._replaced()
+            if own is CampaignState.CANCELLED:
+                self._sql.execute(statements.CANCEL_PLANNED)  # what came back as not sent
+                self._note(now, "send_ended", str(own))
+                return
             self._sql.execute(
                 statements.SET_END, the_state=state, the_reason=reason, the_detail=detail, now_us=to_us(now)
             )
@@ -187,9 +192,15 @@ class Sender:
             return {ChunkState(row.state): row.calls for row in self._sql.rows(statements.CALLS_BY_STATE)}
 
     def _own_state(self) -> CampaignState | None:
-        """The campaign's state, its row locked; None when another process has taken the campaign over."""
+        """The campaign's state, its row locked; None when another process has taken the campaign over.
+
+        A campaign that a person holds is paused, whatever else it would be doing.
+        """
         row = self._sql.one(statements.OWN_STATE)
-        return CampaignState(row.state) if row.sender_epoch == self._epoch else None
+        if row.sender_epoch != self._epoch:
+            return None
+        state = CampaignState(row.state)
+        return CampaignState.PAUSED if state is CampaignState.SENDING and row.held_by is not None else state
 
     def _replaced(self) -> Stopped:
         return Stopped(f"{self._campaign.label} was taken over by another process; this one has stopped.")

@@ -78,7 +78,11 @@ CALLS_BY_STATE = (
 )
 
 # The campaign's row is locked for the length of the transaction, the account's as well once a call may be claimed.
-OWN_STATE = select(campaigns.c.state, campaigns.c.sender_epoch).where(campaigns.c.id == _CAMPAIGN).with_for_update()
+OWN_STATE = (
+    select(campaigns.c.state, campaigns.c.held_by, campaigns.c.sender_epoch)
+    .where(campaigns.c.id == _CAMPAIGN)
+    .with_for_update()
+)
 ACCOUNT = (
     select(accounts.c.balance_ugx, accounts.c.balance_at_us, accounts.c.next_call_at_us, accounts.c.settling_until_us)
     .where(accounts.c.account == _ACCOUNT)
@@ -104,6 +108,12 @@ SET_END = (
         stop_detail=bindparam("the_detail"),
         ended_at_us=bindparam("now_us"),
     )
+)
+# A person has cancelled the campaign.
+CANCEL_PLANNED = (
+    update(chunks)
+    .where(chunks.c.campaign_id == _CAMPAIGN, chunks.c.state == ChunkState.PLANNED)
+    .values(state=ChunkState.CANCELLED)
 )
 SET_NEXT_CALL = update(accounts).where(accounts.c.account == _ACCOUNT).values(next_call_at_us=bindparam("next_us"))
 # Replies of overlapping calls come in any order, so of those the lowest balance counts.

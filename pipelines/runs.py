@@ -16,10 +16,11 @@ from sqlalchemy import Connection
 
 from mambo_io import accounting
 from mambo_io.client import AsyncMamboClient
+from mambo_io.doubts import end_orphans
 from mambo_io.errors import InputError, SettingsError
 from mambo_io.ledger import CampaignRow, Ledger
 from mambo_io.log import recorded_run, run_log
-from mambo_io.model import FINAL_STATES, Balance, CampaignState, ChunkState, Outcome, StopReason
+from mambo_io.model import Balance, CampaignState, ChunkState, Outcome, StopReason
 from mambo_io.planning import write_plan, write_suppressions
 from mambo_io.sender import Limits, Sender
 from mambo_io.settings import MamboSettings
@@ -58,14 +59,15 @@ def check_target(campaign: Campaign, settings: MamboSettings) -> None:
 def begun_edition(
     ledger: Ledger | None, campaign: Campaign, edition: str, settings: MamboSettings
 ) -> CampaignRow | None:
-    """The edition if it has begun: its content is frozen then, and the recipients file is not read again.
+    """The edition if it is taken as it stands in the ledger, and the recipients file is not read again: it has begun,
+    so its content is frozen, or it is closed.
 
     Raises `InputError` that says what changed since, or that it belongs to another account or host, or that no edition
     can have such a name.
     """
     check_edition(edition)
     row = ledger.find(campaign.name, edition) if ledger is not None else None
-    if row is None or not row.begun:
+    if row is None or not (row.begun or row.closed):
         return None
     if row.account != settings.account or row.host != settings.host:
         raise InputError(
@@ -73,7 +75,7 @@ def begun_edition(
             file=campaign.file,
             fix="Set the same MAMBO_ACCOUNT and MAMBO_BASE_URL, another MAMBO_STORE, or send another --edition.",
         )
-    if row.state not in FINAL_STATES:
+    if not row.closed:
         _check_unchanged(row, campaign)
     return row
 
@@ -111,7 +113,9 @@ def send_edition(
                     )
                 on_plan()
                 row = write_plan(connection, prepared.plan(account=settings.account, host=settings.host), who=who())
-            elif row.state in FINAL_STATES:
+            elif row.closed:
+                if row.state is CampaignState.CANCELLED:  # perhaps while a sender was killed
+                    end_orphans(connection, row, datetime.now(UTC))
                 return summarize(ledger, row, command=command)
             else:
                 write_suppressions(connection, row.id, read_suppressions(campaign)[0])

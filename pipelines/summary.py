@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mambo_io.delivery_counts import Evidence, delivery_counts
 from mambo_io.ledger import CampaignRow, Ledger, UnknownCall
+from mambo_io.masking import mask_text
 from mambo_io.model import FINAL_STATES, NOT_REPORTED, CampaignState, ChunkState, Outcome, StopReason
 
 NOBODY_COUNTED = "nobody in it was counted"  # the detail of a canary that cannot tell anything
@@ -32,6 +33,7 @@ class CampaignSummary:
     state: str
     stop_reason: str | None
     stop_detail: str | None
+    held_by: str | None  # the person who paused it; masked, as people write what they like
     rows: int
     outcomes: dict[str, int]  # recipients by outcome; adds up to rows
     rejected: dict[str, int]  # rejected rows by reason
@@ -86,6 +88,7 @@ def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str) -> Campaig
         state=campaign.state,
         stop_reason=campaign.stop_reason,
         stop_detail=campaign.stop_detail,
+        held_by=_masked_holder(campaign),
         rows=campaign.rows,
         outcomes={outcome.value: count for outcome, count in totals.outcomes.items()},
         rejected=ledger.rejected(campaign),
@@ -101,10 +104,18 @@ def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str) -> Campaig
     )
 
 
+def _masked_holder(campaign: CampaignRow) -> str | None:
+    if campaign.held_by is None or campaign.state in FINAL_STATES:
+        return None
+    return mask_text(campaign.held_by)
+
+
 def _next_command(campaign: CampaignRow, unknown: list[UnknownCall], planned: int, command: str) -> str | None:
     match campaign.state:
         case CampaignState.COMPLETE | CampaignState.CANCELLED | CampaignState.SKIPPED if not unknown:
             return None
+        case _ if campaign.held_by is not None:
+            return f"mambo resume {campaign.name} --edition {campaign.edition} --by NAME"
         case CampaignState.AWAITING_APPROVAL:
             return f"mambo approve {campaign.name} --edition {campaign.edition} --by NAME"
         case _ if campaign.stop_reason == StopReason.CANARY:

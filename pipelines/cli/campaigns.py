@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mambo_io.errors import Declined, InputError
 from mambo_io.ledger import Ledger
-from mambo_io.model import FINAL_STATES, ChunkState, Outcome
+from mambo_io.model import ChunkState, Outcome
 from mambo_io.settings import MamboSettings, load_settings
 from mambo_io.store import store_name
 from pipelines.campaign import Campaign, check_edition, load_campaign
@@ -149,7 +149,7 @@ def send(
     approved: str | None = None
     if begun is not None:
         assert ledger is not None  # it stands there
-        if begun.state in FINAL_STATES:
+        if begun.closed:
             return _tell_again(summarize(ledger, begun, command=command), file, json=json)
         totals = ledger.totals(begun)
         people, left_ugx = totals.outcomes.get(Outcome.PLANNED, 0), totals.estimates.get(ChunkState.PLANNED, 0)
@@ -245,9 +245,9 @@ def _tell(summary: CampaignSummary, *, json: bool) -> None:
 
 
 def _tell_again(summary: CampaignSummary, file: Path, *, json: bool) -> int:
-    """An edition that is complete is never sent again."""
+    """An edition that is complete is never sent again; one that a person holds is not sent now."""
     _tell(summary, json=json)
-    if not json:
+    if not json and summary.held_by is None:
         screens.say(
             f"Edition {summary.edition} is {summary.state}; nothing was sent now. A new one goes to those who were not "
             "sent the same text lately:",

@@ -96,6 +96,8 @@ def show_summary(summary: CampaignSummary) -> None:
     """Who got it, what it cost, why that is not the estimate, what happened to the rest, and what to type next."""
     why = f": {stop_text(summary.stop_reason, summary.stop_detail)}" if summary.stop_reason is not None else ""
     out.print(f"[bold]{escape(summary.label)}[/bold]  {summary.state}{escape(why)}")
+    if summary.held_by is not None:
+        say(f"Paused by {summary.held_by}: nothing is sent before `mambo resume`.")
     # What went well first, and what is explained below last.
     order = sorted(summary.outcomes, key=lambda outcome: (outcome == Outcome.REJECTED, outcome != Outcome.ACCEPTED))
     _pairs([(outcome, f"{summary.outcomes[outcome]:,}") for outcome in order])
@@ -159,6 +161,7 @@ def show_campaigns(summaries: Iterable[CampaignSummary]) -> None:
         figures = (summary.rows, accepted, summary.rows - accepted - left, left)
         money = (summary.estimated_ugx, summary.charged_ugx)
         state = summary.state + (f" ({summary.stop_reason})" if summary.stop_reason else "")
+        state += f", paused by {summary.held_by}" if summary.held_by is not None else ""
         rows.append((summary.label, *(f"{figure:,}" for figure in (*figures, *money)), state))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for name, *numbers, state in rows:

@@ -1,0 +1,112 @@
+"""What a person says to a campaign while it may be sent by another process: pause, resume, cancel, approve.
+
+::
+
+    planned | awaiting_approval | sending | paused -> cancelled      awaiting_approval -> planned | paused
+
+Each is one short commit on a connection of its own, without the campaign's lock, which its sender holds. The sender
+asks for all of it inside the transaction of every claim, so that it counts before the next call; calls that are out
+come to their end and are recorded. Everything stands in `events` with the name of the person.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select, update
+
+from mambo_io import statements
+from mambo_io.errors import InputError
+from mambo_io.ledger import CampaignRow, to_us
+from mambo_io.model import FINAL_STATES, CampaignState, ChunkState
+from mambo_io.tables import campaigns, chunks
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """What is not sent any more."""
+
+    calls: int
+    recipients: int
+
+
+def hold(connection: Connection, campaign: CampaignRow, *, who: str, note: str | None, now: datetime) -> None:
+    """Pause the edition until `resume`, whoever tries to send it. Raises `InputError` when nothing can be paused."""
+    with connection.begin():
+        found = _open_edition(connection, campaign)
+        if found.held_by is not None:
+            raise InputError(f"is paused already, by {found.held_by}", file=campaign.label)
+        _change(connection, campaign, held_by=who)
+        _note(connection, campaign, "held", note, who, now)
+
+
+def resume(connection: Connection, campaign: CampaignRow, *, who: str, note: str | None, now: datetime) -> None:
+    """Let an edition go on that a person has paused. Raises `InputError` when nobody has."""
+    with connection.begin():
+        found = _open_edition(connection, campaign)
+        if found.held_by is None:
+            fix = f"It is {found.state}; `mambo send` goes on with it." if found.state == CampaignState.PAUSED else None
+            raise InputError("is not paused by anybody", file=campaign.label, fix=fix)
+        _change(connection, campaign, held_by=None)
+        _note(connection, campaign, "resumed", note, who, now)
+
+
+def cancel(connection: Connection, campaign: CampaignRow, *, who: str, note: str | None, now: datetime) -> Cancelled:
+    """Send nothing more of the edition, for good: planned calls become cancelled, open ones stay to be settled.
+
+    Raises `InputError` when nothing is left to cancel.
+    """
+    planned = (chunks.c.campaign_id == campaign.id) & (chunks.c.state == ChunkState.PLANNED)
+    with connection.begin():
+        _open_edition(connection, campaign)
+        calls, recipients = connection.execute(
+            select(func.count(), func.coalesce(func.sum(chunks.c.recipients_count), 0)).where(planned)
+        ).one()
+        connection.execute(statements.CANCEL_PLANNED, {"the_campaign": campaign.id})
+        _change(
+            connection,
+            campaign,
+            state=CampaignState.CANCELLED,
+            stop_reason=CampaignState.CANCELLED.value,
+            stop_detail=None,
+            held_by=None,
+            ended_at_us=to_us(now),
+        )
+        _note(connection, campaign, "cancelled", note, who, now)
+    return Cancelled(calls, int(recipients))
+
+
+def _open_edition(connection: Connection, campaign: CampaignRow) -> Any:
+    """The edition's row, locked. Raises `InputError` when it is finished, or not there any more."""
+    row = connection.execute(
+        select(campaigns.c.state, campaigns.c.held_by, campaigns.c.first_call_at_us, campaigns.c.plan_digest)
+        .where(campaigns.c.id == campaign.id)
+        .with_for_update()
+    ).one_or_none()
+    if row is None:
+        raise InputError("was planned anew this very moment", file=campaign.label, fix="Look at it, and try again.")
+    if row.state in FINAL_STATES:
+        raise InputError(f"is {row.state}, and nothing of it is sent any more", file=campaign.label)
+    return row
+
+
+def _change(connection: Connection, campaign: CampaignRow, **values: Any) -> None:
+    connection.execute(update(campaigns).where(campaigns.c.id == campaign.id).values(values))
+
+
+def _note(
+    connection: Connection, campaign: CampaignRow, kind: str, detail: str | None, who: str, now: datetime
+) -> None:
+    connection.execute(
+        statements.ADD_EVENT,
+        {
+            "campaign_id": campaign.id,
+            "account": campaign.account,
+            "at_us": to_us(now),
+            "kind": kind,
+            "who": who,
+            "detail": detail,
+        },
+    )
