@@ -86,8 +86,12 @@ class CampaignRow:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing may be sent of it: it is finished, or a person holds it."""
-        return self.state in FINAL_STATES or self.held_by is not None
+        """Whether nothing may be sent of it: it is finished, or a person holds it.
+
+        Of a list in which everybody was turned away nothing was sent; a corrected one may take its place.
+        """
+        finished = self.state in FINAL_STATES and (self.begun or self.state is not CampaignState.COMPLETE)
+        return finished or self.held_by is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from mambo_io import statements
 from mambo_io.bulk import insert_rows
 from mambo_io.errors import Stopped
 from mambo_io.ledger import CampaignRow, campaign_row, to_us
-from mambo_io.model import FINAL_STATES, CampaignState, CanaryState, ChunkState
+from mambo_io.model import CampaignState, CanaryState, ChunkState
 from mambo_io.tables import campaigns, chunks, events, recipients, suppressions
 
 ROWS_A_COMMIT = 50_000
@@ -188,7 +188,7 @@ def _delete_unstarted(connection: Connection, name: str, edition: str) -> None:
         raise AssertionError(f"{name}/{edition} has begun; its plan is frozen")
     with connection.begin():
         stands = connection.execute(statements.OWN_STATE, {"the_campaign": row.id}).one()
-        if stands.held_by is not None or stands.state in FINAL_STATES:  # this very moment
+        if stands.held_by is not None or stands.state in (CampaignState.CANCELLED, CampaignState.SKIPPED):
             said = "cancelled" if stands.held_by is None else f"paused by {stands.held_by}"
             raise Stopped(f"{name}/{edition} was {said}; nothing was sent.")
         for table in (recipients, chunks, suppressions):
