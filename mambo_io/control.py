@@ -20,7 +20,7 @@ from sqlalchemy import Connection, func, select, update
 from mambo_io import statements
 from mambo_io.errors import InputError
 from mambo_io.ledger import CampaignRow, to_us
-from mambo_io.model import FINAL_STATES, CampaignState, ChunkState
+from mambo_io.model import FINAL_STATES, CampaignState, ChunkState, StopReason
 from mambo_io.tables import campaigns, chunks
 
 
@@ -76,6 +76,48 @@ def cancel(connection: Connection, campaign: CampaignRow, *, who: str, note: str
         )
         _note(connection, campaign, "cancelled", note, who, now)
     return Cancelled(calls, int(recipients))
+
+
+def approve(connection: Connection, campaign: CampaignRow, *, who: str, digest: str | None, now: datetime) -> None:
+    """A person says yes to what is planned; `digest` names the plan that they have seen.
+
+    Raises `InputError` when the edition does not await approval, or when its plan is another one.
+    """
+    with connection.begin():
+        found = _open_edition(connection, campaign)
+        if found.state is not CampaignState.AWAITING_APPROVAL:
+            raise InputError(f"is {found.state} and does not await approval", file=campaign.label)
+        if digest is not None and digest != found.plan_digest:
+            raise InputError(
+                "is planned otherwise than what you approve",
+                file=campaign.label,
+                key="--digest",
+                value=digest,
+                fix=f"Look at it again: mambo status {campaign.name} --edition {campaign.edition}.",
+            )
+        began = found.first_call_at_us is not None
+        _change(
+            connection,
+            campaign,
+            state=CampaignState.PAUSED if began else CampaignState.PLANNED,
+            stop_reason=None,
+            stop_detail=None,
+        )
+        sums = f"{campaign.sendable} recipients, {campaign.calls} calls, UGX {campaign.estimated_ugx}"
+        _note(connection, campaign, "approved", f"{sums}; plan {found.plan_digest}", who, now)
+
+
+def await_approval(connection: Connection, campaign: CampaignRow) -> None:
+    """An edition that was planned when nobody had to approve it now waits for that. The caller holds its lock."""
+    with connection.begin():
+        _open_edition(connection, campaign)
+        _change(
+            connection,
+            campaign,
+            state=CampaignState.AWAITING_APPROVAL,
+            stop_reason=StopReason.APPROVAL.value,
+            stop_detail=None,
+        )
 
 
 def _open_edition(connection: Connection, campaign: CampaignRow) -> Any:

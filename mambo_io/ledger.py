@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, func, or_, select
 
+from mambo_io import statements
 from mambo_io.errors import InputError
 from mambo_io.masking import mask_text
 from mambo_io.model import FINAL_STATES, CampaignState, CanaryState, ChunkState, ExceptionKind, Outcome
@@ -23,6 +24,7 @@ from mambo_io.tables import (
     attempts,
     campaigns,
     chunks,
+    events,
     recipient_exceptions,
     recipients,
 )
@@ -92,6 +94,14 @@ class CampaignRow:
         """
         finished = self.state in FINAL_STATES and (self.begun or self.state is not CampaignState.COMPLETE)
         return finished or self.held_by is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A person's yes to the plan of one edition."""
+
+    who: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +256,24 @@ class Ledger:
                 select(accounts.c.balance_ugx, accounts.c.balance_at_us).where(accounts.c.account == account)
             ).one_or_none()
         return None if row is None or row.balance_ugx is None else (row.balance_ugx, from_us(row.balance_at_us))
+
+    def spent_since(self, account: str, since: datetime) -> int:
+        """UGX that the account's calls since then have cost, or may have."""
+        with self.store.reader() as connection:
+            found = connection.scalar(statements.SPENT_SINCE, {"the_account": account, "since_us": to_us(since)})
+        return int(found or 0)
+
+    def approval(self, campaign: CampaignRow) -> Approval | None:
+        """Who approved the plan of this edition, and when; None while nobody has."""
+        e = events.c
+        with self.store.reader() as connection:
+            row = connection.execute(
+                select(e.who, e.at_us)
+                .where(e.campaign_id == campaign.id, e.kind == "approved")
+                .order_by(e.id.desc())
+                .limit(1)
+            ).one_or_none()
+        return None if row is None else Approval(row.who, from_us(row.at_us))
 
     def credentials_latch(self, account: str) -> str | None:
         """Why the balance endpoint refused the account's credentials, until a person clears it."""

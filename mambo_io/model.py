@@ -172,6 +172,7 @@ class StopReason(StrEnum):
     NOTHING_LEFT = "nothing_left"
     OUTSIDE_WINDOW = "outside_window"
     BUDGET = "budget"
+    DAY_BUDGET = "day_budget"
     BALANCE = "balance"
     CANARY = "canary"
     APPROVAL = "approval"

@@ -19,7 +19,7 @@ from mambo_io import statements
 from mambo_io.bulk import insert_rows
 from mambo_io.errors import Stopped
 from mambo_io.ledger import CampaignRow, campaign_row, to_us
-from mambo_io.model import CampaignState, CanaryState, ChunkState
+from mambo_io.model import CampaignState, CanaryState, ChunkState, StopReason
 from mambo_io.tables import campaigns, chunks, events, recipients, suppressions
 
 ROWS_A_COMMIT = 50_000
@@ -60,8 +60,11 @@ class Plan:
     suppressed: pl.DataFrame
 
 
-def write_plan(connection: Connection, plan: Plan, *, who: str) -> CampaignRow:
-    """Write `plan`, in the place of an earlier one of the same edition that never made a call."""
+def write_plan(connection: Connection, plan: Plan, *, who: str, awaits_approval: bool = False) -> CampaignRow:
+    """Write `plan`, in the place of an earlier one of the same edition that never made a call.
+
+    Nothing is sent of one that `awaits_approval` before a person has approved it.
+    """
     _delete_unstarted(connection, plan.name, plan.edition)
     now_us = to_us(datetime.now(UTC))
     with connection.begin():
@@ -98,7 +101,13 @@ def write_plan(connection: Connection, plan: Plan, *, who: str) -> CampaignRow:
         _insert_in_batches(connection, recipients, _recipient_rows(piece, plan.kept_columns, campaign_id))
     write_suppressions(connection, campaign_id, plan.suppressed)
     with connection.begin():
-        connection.execute(update(campaigns).where(campaigns.c.id == campaign_id).values(state=CampaignState.PLANNED))
+        end: dict[str, str | None] = {"state": CampaignState.PLANNED, "stop_reason": None}
+        if awaits_approval:
+            end = {
+                "state": CampaignState.AWAITING_APPROVAL,
+                "stop_reason": StopReason.APPROVAL.value,
+            }
+        connection.execute(update(campaigns).where(campaigns.c.id == campaign_id).values(end))
         connection.execute(
             insert(events),
             {

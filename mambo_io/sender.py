@@ -24,14 +24,14 @@ from mambo_io import statements
 from mambo_io.call_ends import CallEnd, ClaimedCall, record_end
 from mambo_io.client import boot_time_s
 from mambo_io.errors import Stopped
-from mambo_io.ledger import US, CampaignRow, to_us
+from mambo_io.ledger import US, CampaignRow, from_us, to_us
 from mambo_io.model import CampaignState, CanaryState, ChunkState, Verdict
 from mambo_io.prepared import Prepared
 from mambo_io.restored import check_confirmed
 from mambo_io.side_file import KeptReplies, SideFile, record_kept
 from mambo_io.store import failures_told, file_watch
 from mambo_io.store_errors import LedgerFailed
-from mambo_io.window import Window
+from mambo_io.window import Window, day_start
 
 _LONGEST_LEAD_US = 300 * US  # no rate that anybody sets makes calls wait longer
 
@@ -43,6 +43,7 @@ class Limits:
     concurrency: int
     calls_per_second: float  # 0: no limit
     max_cost_ugx: int | None
+    max_cost_per_day_ugx: int | None  # of the whole account, over a day in Kampala
     window: Window | None
     call_deadline_s: float  # an intent older than this is not sent
 
@@ -56,6 +57,7 @@ class Hold(StrEnum):
     SETTLING = "settling"  # the account's balance is being read, and nothing may be in flight meanwhile
     WINDOW = "outside_window"
     BUDGET = "budget"
+    DAY_BUDGET = "day_budget"
     BALANCE = "balance"
     CANARY = "canary"
     APPROVAL = "approval"  # no person has approved the plan
@@ -116,6 +118,10 @@ class Sender:
             self._unknown_labels = {row.label for row in self._sql.rows(statements.UNKNOWN_LABELS)}
             self._sql.execute(statements.ADD_ACCOUNT)
         return orphans
+
+    @property
+    def started_at(self) -> datetime:
+        return from_us(self._started_us)
 
     def look_again(self) -> None:
         """Read again what a settlement may have changed: the charges so far, and the sizes that are unknown."""
@@ -255,15 +261,19 @@ class Sender:
             return Exchange((), Hold.BUSY)
         if limits.window is not None and not limits.window.is_open(now):
             return Exchange((), Hold.WINDOW)
-        return self._claim_within_money(candidates, limits, to_us(now))
+        return self._claim_within_money(candidates, limits, now)
 
-    def _claim_within_money(self, candidates: list[Any], limits: Limits, now_us: int) -> Exchange:
+    def _claim_within_money(self, candidates: list[Any], limits: Limits, now: datetime) -> Exchange:
+        now_us = to_us(now)
         account = self._sql.one(statements.ACCOUNT)
         if now_us < account.settling_until_us < now_us + _LONGEST_LEAD_US:
             return Exchange((), Hold.SETTLING, min(account.settling_until_us, now_us + US))
         exposed = self._sql.one(statements.EXPOSED)
         exposed_account_ugx = int(exposed.of_account)
         spent_ugx = self._charged_ugx + int(exposed.of_campaign)
+        day_limit_ugx, day_ugx = limits.max_cost_per_day_ugx, 0
+        if day_limit_ugx is not None:
+            day_ugx = int(self._sql.one(statements.SPENT_SINCE, since_us=to_us(day_start(now))).ugx)
         # A balance from before this run may be followed by a top-up that nobody told us of. If it is too low, the
         # API refuses the first call, and that costs nothing.
         known_now = account.balance_ugx is not None and account.balance_at_us >= self._started_us
@@ -283,11 +293,15 @@ class Sender:
             if limits.max_cost_ugx is not None and spent_ugx + call.expected_ugx > limits.max_cost_ugx:
                 hold = Hold.BUDGET
                 break
+            if day_limit_ugx is not None and day_ugx + call.expected_ugx > day_limit_ugx:
+                hold = Hold.DAY_BUDGET
+                break
             if known_now and exposed_account_ugx + call.expected_ugx > account.balance_ugx:
                 hold = Hold.BALANCE
                 break
             calls.append(self._record_intent(call, limits, now_us))
-            spent_ugx, exposed_account_ugx = spent_ugx + call.expected_ugx, exposed_account_ugx + call.expected_ugx
+            spent_ugx, day_ugx = spent_ugx + call.expected_ugx, day_ugx + call.expected_ugx
+            exposed_account_ugx += call.expected_ugx
             # A late wake-up may be made good by one call, no more: the rate holds over any longer time.
             next_us = max(next_us, now_us - interval_us) + interval_us
         if interval_us and calls:

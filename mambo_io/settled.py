@@ -145,13 +145,15 @@ def _divide_again(connection: Connection, campaign: CampaignRow, row: int) -> No
 def settle_state(connection: Connection, campaign: CampaignRow, now: datetime) -> CampaignState:
     """The campaign's state by what is left of it now: complete, or paused with something to do.
 
-    A cancelled campaign stays that, and what turned out not to have been sent is not planned again.
+    What a person has said, or has to say, stands; of a cancelled campaign nothing is planned again.
     """
     here = {"the_campaign": campaign.id}
     with connection.begin():
-        if connection.execute(statements.OWN_STATE, here).one().state is CampaignState.CANCELLED:
+        stands: CampaignState = connection.execute(statements.OWN_STATE, here).one().state
+        if stands is CampaignState.CANCELLED:
             connection.execute(statements.CANCEL_PLANNED, here)
-            return CampaignState.CANCELLED
+        if stands in (CampaignState.CANCELLED, CampaignState.AWAITING_APPROVAL):
+            return stands
         left = {row.state for row in connection.execute(statements.CALLS_BY_STATE, here)} & {
             ChunkState.PLANNED,
             ChunkState.IN_FLIGHT,

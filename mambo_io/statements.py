@@ -93,6 +93,12 @@ EXPOSED = select(
     func.coalesce(func.sum(attempts.c.exposed_ugx), 0).label("of_account"),
     func.coalesce(func.sum(attempts.c.exposed_ugx).filter(attempts.c.campaign_id == _CAMPAIGN), 0).label("of_campaign"),
 ).where(attempts.c.account == _ACCOUNT, attempts.c.exposed_ugx.is_not(None))
+# UGX that the account's calls since then have cost, or may have.
+SPENT_SINCE = select(
+    (func.coalesce(func.sum(attempts.c.charged_ugx), 0) + func.coalesce(func.sum(attempts.c.exposed_ugx), 0)).label(
+        "ugx"
+    )
+).where(attempts.c.intent_at_us >= bindparam("since_us"), attempts.c.account == _ACCOUNT)
 # Of the canaries whose receipts were counted: how many agree with the estimate, and how many there are.
 CANARIES = select(
     func.count().filter(attempts.c.agrees == true()).label("agreed"), func.count().label("counted")

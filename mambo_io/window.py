@@ -12,6 +12,11 @@ KAMPALA = ZoneInfo("Africa/Kampala")  # UTC+3, no daylight saving
 _WINDOW = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
 
+def day_start(at: datetime) -> datetime:
+    """The midnight in Kampala at which the day of `at` (aware) began."""
+    return datetime.combine(at.astimezone(KAMPALA).date(), time(), KAMPALA)
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """From `opens` until just before `closes`, every day, in Africa/Kampala."""

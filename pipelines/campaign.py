@@ -150,7 +150,7 @@ class Campaign(_Section):
     smart_encoding: bool = Field(default=False, description="true or false, without quotes")
     sandbox_only: bool = Field(default=False, description="true or false, without quotes")
     max_recipients: int | None = Field(default=None, ge=1, description="a whole number, at least 1")
-    approval: Literal["none"] = "none"
+    approval: Literal["none", "required"] = Field(default="none", description='"none" or "required"')
     recipients: Recipients = Field(description='a section [recipients] with path = "people.csv"')
     sending: Sending = Field(default=Sending(), description="a section [sending]")
     settlement: Settling = Field(default=Settling(), description="a section [settlement]")
@@ -174,13 +174,6 @@ class Campaign(_Section):
         if "\0" in message:
             raise ValueError("holds a NUL character, which no phone shows")
         return message
-
-    @field_validator("approval", mode="before")
-    @classmethod
-    def _no_approval_yet(cls, value: object) -> object:
-        if value != "none":
-            raise ValueError(_LATER)
-        return value
 
     @property
     def recipients_path(self) -> Path:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from mambo_io import accounting
+from mambo_io import accounting, control
 from mambo_io.client import AsyncMamboClient
 from mambo_io.doubts import end_orphans
 from mambo_io.errors import InputError, SettingsError
@@ -22,11 +22,12 @@ from mambo_io.ledger import CampaignRow, Ledger
 from mambo_io.log import recorded_run, run_log
 from mambo_io.model import Balance, CampaignState, ChunkState, Outcome, StopReason
 from mambo_io.planning import write_plan, write_suppressions
+from mambo_io.replies import BalanceUnavailable
 from mambo_io.sender import Limits, Sender
 from mambo_io.settings import MamboSettings
 from mambo_io.side_file import SideFile, kept_replies
 from mambo_io.store import Store, StoreBusy
-from mambo_io.window import KAMPALA, Window
+from mambo_io.window import KAMPALA, Window, day_start
 from pipelines.campaign import Campaign, check_edition
 from pipelines.edition import Prepared, file_digest
 from pipelines.opening import open_store
@@ -41,13 +42,6 @@ T = TypeVar("T")
 def check_target(campaign: Campaign, settings: MamboSettings) -> None:
     """Refuse before anything is read: a missing key, or a sandbox campaign on its way to a real host."""
     settings.require_api_key()
-    if settings.max_cost_per_day_ugx is not None:
-        # A limit that is set and not kept would be worse than none.
-        raise SettingsError(
-            "is not kept by this version; it comes with a later one",
-            key="MAMBO_MAX_COST_PER_DAY_UGX",
-            fix="Unset it, and set [sending] max_cost_ugx in the campaign file.",
-        )
     if campaign.sandbox_only and not settings.is_loopback:
         raise SettingsError(
             f"{campaign.name} is sandbox_only and may not go to {settings.host}",
@@ -59,24 +53,33 @@ def check_target(campaign: Campaign, settings: MamboSettings) -> None:
 def begun_edition(
     ledger: Ledger | None, campaign: Campaign, edition: str, settings: MamboSettings
 ) -> CampaignRow | None:
-    """The edition if it is taken as it stands in the ledger, and the recipients file is not read again: it has begun,
-    so its content is frozen, or it is closed.
+    """The edition if it is taken as it stands in the ledger, and the recipients file is not planned again: it has begun
+    or was approved, so its content is frozen, or it is closed.
 
-    Raises `InputError` that says what changed since, or that it belongs to another account or host, or that no edition
-    can have such a name.
+    An approved one that has not begun, and of which anything has changed since, is planned and approved anew.
+    Raises `InputError` that says what changed since it has begun, or that it belongs to another account or host, or
+    that no edition can have such a name.
     """
     check_edition(edition)
     row = ledger.find(campaign.name, edition) if ledger is not None else None
-    if row is None or not (row.begun or row.closed):
+    if ledger is None or row is None:
         return None
-    if row.account != settings.account or row.host != settings.host:
+    same_target = row.account == settings.account and row.host == settings.host
+    if not (row.begun or row.closed):
+        approved = row.state is CampaignState.PLANNED and ledger.approval(row) is not None
+        return row if approved and same_target and not _changes(row, campaign) else None
+    if not same_target:
         raise InputError(
             f"{row.label} began with account {row.account} at {row.host}, not {settings.account} at {settings.host}",
             file=campaign.file,
             fix="Set the same MAMBO_ACCOUNT and MAMBO_BASE_URL, another MAMBO_STORE, or send another --edition.",
         )
-    if not row.closed:
-        _check_unchanged(row, campaign)
+    if not row.closed and (changed := _changes(row, campaign)):
+        raise InputError(
+            f"{row.label} has begun, and {', '.join(changed)} changed since",
+            file=campaign.file,
+            fix="Undo the change to go on with it, or send a new --edition; who was sent the same text is left out.",
+        )
     return row
 
 
@@ -112,18 +115,59 @@ def send_edition(
                         fix="Look at the estimate again, and send anew.",
                     )
                 on_plan()
-                row = write_plan(connection, prepared.plan(account=settings.account, host=settings.host), who=who())
+                row = _planned(ledger, connection, campaign, settings, prepared)
             elif row.closed:
                 if row.state is CampaignState.CANCELLED:  # perhaps while a sender was killed
                     end_orphans(connection, row, datetime.now(UTC))
                 return summarize(ledger, row, command=command)
             else:
+                _check_size(campaign, row.sendable)
                 write_suppressions(connection, row.id, read_suppressions(campaign)[0])
+            if _lacks_approval(ledger, connection, campaign, row):
+                return summarize(ledger, ledger.get(campaign.name, edition), command=command)
             with recorded_run(row.label), taken_over(store, connection, row, campaign.sending.concurrency) as sender:
                 _send(sender, ledger, connection, row, campaign, settings, accept_canary, on_progress)
             summary = summarize(ledger, ledger.get(campaign.name, edition), command=command)
     _record_end(summary)
     return summary
+
+
+def _planned(
+    ledger: Ledger, connection: Connection, campaign: Campaign, settings: MamboSettings, prepared: Prepared
+) -> CampaignRow:
+    """The plan, written into the ledger; the very same one that waits for approval there stays as it is."""
+    row = ledger.find(campaign.name, prepared.edition)
+    if (
+        campaign.approval == "required"
+        and row is not None
+        and row.state is CampaignState.AWAITING_APPROVAL
+        and (row.plan_digest, row.account, row.host) == (prepared.plan_digest, settings.account, settings.host)
+    ):
+        return row
+    plan = prepared.plan(account=settings.account, host=settings.host)
+    _check_size(campaign, plan.sendable)
+    return write_plan(connection, plan, who=who(), awaits_approval=campaign.approval == "required")
+
+
+def _check_size(campaign: Campaign, sendable: int) -> None:
+    """`max_recipients`, asked at each start. A plan never grows while it is sent, so no claim has to ask again."""
+    most = campaign.max_recipients
+    if most is not None and sendable > most:
+        raise InputError(
+            f"it would go to {sendable:,} people, and max_recipients is {most:,}",
+            file=campaign.file,
+            fix="Raise it, or send another edition to a shorter list.",
+        )
+
+
+def _lacks_approval(ledger: Ledger, connection: Connection, campaign: Campaign, row: CampaignRow) -> bool:
+    """Whether nothing may be sent because nobody has approved the plan; it waits for that then."""
+    if row.state is CampaignState.AWAITING_APPROVAL:
+        return True
+    if campaign.approval != "required" or ledger.approval(row) is not None:
+        return False
+    control.await_approval(connection, row)
+    return True
 
 
 def _record_end(summary: CampaignSummary) -> None:
@@ -196,6 +240,7 @@ def _send(
         concurrency=sending.concurrency,
         calls_per_second=sending.calls_per_second,
         max_cost_ugx=sending.max_cost_ugx,
+        max_cost_per_day_ugx=settings.max_cost_per_day_ugx,
         window=Window.parse(sending.window),
         call_deadline_s=sending.timeout_s,
     )
@@ -230,12 +275,16 @@ def _send(
                 client,
                 limits,
                 patience,
-                unsettled=not look_again(),
+                unsettled=unsettled,
                 settle=look_again,
                 on_progress=lambda progress: on_progress(progress, row),
             )
             return await loop.run()
 
+    unsettled = not look_again()
+    now_open = limits.window is None or limits.window.is_open(datetime.now(UTC))
+    if now_open and sender.calls_by_state().get(ChunkState.PLANNED):
+        _learn_balance(ledger, connection, settings, sender.started_at)
     gc.freeze()  # what planning and the libraries left behind stays; looking through it again takes a tenth of the time
     try:
         end = _run(run())
@@ -252,6 +301,20 @@ def _send(
         sender.finish(CampaignState.COMPLETE, None, now)
 
 
+def _learn_balance(ledger: Ledger, connection: Connection, settings: MamboSettings, started_at: datetime) -> None:
+    """Read the balance before the first call, where there are credentials, so that the guard knows it from there on.
+
+    Without a reading it knows what the replies name. A refusal has set its latch, and is no reason not to send.
+    """
+    known = ledger.last_balance(settings.account)
+    if settings.username is None or settings.password is None or (known is not None and known[1] >= started_at):
+        return
+    try:
+        ask_balance(ledger, connection, settings, who=who())
+    except (BalanceUnavailable, InputError) as error:
+        run_log().warning("the balance is not known: %s", error.message)
+
+
 def _detail(reason: StopReason, ledger: Ledger, row: CampaignRow, limits: Limits) -> str | None:
     """The figures behind a stop that no call told the reason of."""
     match reason:
@@ -261,6 +324,13 @@ def _detail(reason: StopReason, ledger: Ledger, row: CampaignRow, limits: Limits
             return f"it is {limits.window} in Kampala, and opens on {opens:%Y-%m-%d} at {opens:%H:%M}"
         case StopReason.BUDGET:
             return f"max_cost_ugx is {limits.max_cost_ugx:,}"
+        case StopReason.DAY_BUDGET:
+            today = day_start(datetime.now(UTC))
+            spent_ugx = ledger.spent_since(row.account, today)
+            return (
+                f"MAMBO_MAX_COST_PER_DAY_UGX is {limits.max_cost_per_day_ugx:,}; UGX {spent_ugx:,} of {today:%Y-%m-%d} "
+                "are spent, or may be"
+            )
         case StopReason.BALANCE:
             known = ledger.last_balance(row.account)
             return f"UGX {known[0]:,}" if known is not None else None
@@ -274,8 +344,8 @@ def _detail(reason: StopReason, ledger: Ledger, row: CampaignRow, limits: Limits
             return None
 
 
-def _check_unchanged(row: CampaignRow, campaign: Campaign) -> None:
-    """An edition that has begun is sent as it was planned, or not at all."""
+def _changes(row: CampaignRow, campaign: Campaign) -> list[str]:
+    """What is not as it was planned any more: such an edition is sent as it was, or not at all."""
     changed = [
         key
         for key, before, now in (
@@ -291,12 +361,7 @@ def _check_unchanged(row: CampaignRow, campaign: Campaign) -> None:
         again = prepare(campaign, edition=row.edition, account=row.account, ledger=None, allow_repeat=True)
         if again.content_digest != row.content_digest:
             changed.append(f"the recipients in {campaign.recipients.path}")
-    if changed:
-        raise InputError(
-            f"{row.label} has begun, and {', '.join(changed)} changed since",
-            file=campaign.file,
-            fix="Undo the change to go on with it, or send a new --edition; who was sent the same text is left out.",
-        )
+    return changed
 
 
 def read_balance(settings: MamboSettings) -> Balance:

@@ -386,6 +386,8 @@ def _reason_of(hold: Hold | None) -> StopReason:
             return StopReason.OUTSIDE_WINDOW
         case Hold.BUDGET:
             return StopReason.BUDGET
+        case Hold.DAY_BUDGET:
+            return StopReason.DAY_BUDGET
         case Hold.BALANCE:
             return StopReason.BALANCE
         case Hold.CANARY:

@@ -33,6 +33,7 @@ class CampaignSummary:
     state: str
     stop_reason: str | None
     stop_detail: str | None
+    plan_digest: str  # names exactly what was planned, and what a person approves
     held_by: str | None  # the person who paused it; masked, as people write what they like
     rows: int
     outcomes: dict[str, int]  # recipients by outcome; adds up to rows
@@ -88,6 +89,7 @@ def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str) -> Campaig
         state=campaign.state,
         stop_reason=campaign.stop_reason,
         stop_detail=campaign.stop_detail,
+        plan_digest=campaign.plan_digest,
         held_by=_masked_holder(campaign),
         rows=campaign.rows,
         outcomes={outcome.value: count for outcome, count in totals.outcomes.items()},
@@ -140,6 +142,7 @@ _STOPS: dict[str, str] = {
     RESOLVED: "calls were put back into the plan",
     StopReason.OUTSIDE_WINDOW: "outside the sending window",
     StopReason.BUDGET: "the next call would go over the budget; raise it to go on",
+    StopReason.DAY_BUDGET: "the next call would go over what the account may spend in a day; it goes on the next day",
     StopReason.BALANCE: "the account's balance does not cover the next call; top it up to go on",
     StopReason.CANARY: "the first receipt does not agree with the estimate; accept it to go on",
     StopReason.APPROVAL: "nobody has approved what is planned",

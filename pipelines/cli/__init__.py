@@ -23,6 +23,7 @@ _COMMANDS = {
     "estimate": ("pipelines.cli.campaigns:estimate", "Show what sending a campaign would do; nothing is sent."),
     "send": ("pipelines.cli.campaigns:send", "Send a campaign, or go on where it stopped."),
     "status": ("pipelines.cli.records:status", "Show how campaigns stand."),
+    "approve": ("pipelines.cli.control:approve", "Say yes to what a campaign would send and cost."),
     "pause": ("pipelines.cli.control:pause", "Pause a campaign from any terminal or machine."),
     "resume": ("pipelines.cli.control:resume", "Let a campaign go on that somebody has paused."),
     "cancel": ("pipelines.cli.control:cancel", "Send nothing more of a campaign, for good."),

@@ -154,7 +154,13 @@ def send(
         totals = ledger.totals(begun)
         people, left_ugx = totals.outcomes.get(Outcome.PLANNED, 0), totals.estimates.get(ChunkState.PLANNED, 0)
         yes = yes or not people
+        if not (json or begun.begun):  # approved, perhaps by somebody else
+            screens.show_plan(begun)
         question = f"Go on with {begun.label}, {screens.people(people)} left for UGX {left_ugx:,}?"
+        if not begun.begun:
+            question = f"Send {begun.label} to {screens.people(people)} for UGX {left_ugx:,}?"
+    else:
+        yes = yes or campaign.approval == "required"  # nothing is sent by this
     if not yes:
         _check_somebody_is_there()
     if begun is None:
@@ -165,11 +171,12 @@ def send(
             raise InputError(summed.obstacles[0], file=file)
         approved = prepared.plan_digest
         question = f"Send to {screens.people(summed.sendable)} for UGX {summed.estimated_ugx:,}?"
+    is_first = begun is None or not begun.begun
     if not json:
         store = store_name(settings.store.get_secret_value())
         screens.say(f"Host {settings.host}, account {settings.account}, store {store}")
     if not yes:
-        _ask(question, name_to_type=campaign.name if begun is None and not settings.is_loopback else None)
+        _ask(question, name_to_type=campaign.name if is_first and not settings.is_loopback else None)
     with screens.send_progress(campaign.name) as on_progress:
         if direct:
             summary = send_edition(

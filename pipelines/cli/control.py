@@ -1,4 +1,4 @@
-"""What a person says to a campaign while it may be sent elsewhere: `mambo pause`, `resume`, `cancel`."""
+"""What a person says to a campaign while it may be sent elsewhere: `mambo pause`, `resume`, `cancel`, `approve`."""
 
 from __future__ import annotations
 
@@ -98,6 +98,36 @@ def cancel(name: str, /, *, by: str, edition: str | None = None, note: str | Non
             end_orphans(connection, row, datetime.now(UTC))
     calls = screens.count(cancelled.calls, "API call")
     screens.say(f"{row.label} is cancelled: {calls} to {screens.people(cancelled.recipients)} will not be made.")
+    return 0
+
+
+def approve(name: str, /, *, by: str, edition: str | None = None, digest: str | None = None) -> int:
+    """Say yes to what a campaign would send and cost, where its file asks for that.
+
+    With `approval = "required"` in the campaign file, `mambo send` plans and waits for this. What you approve is what
+    is sent: another list, text or sender has to be approved anew. Your name is recorded. For example:
+
+        mambo status clinic-day
+        mambo approve clinic-day --by Grace
+
+    Parameters
+    ----------
+    name
+        The campaign's name.
+    by
+        Your name.
+    edition
+        One edition of it; none: the newest.
+    digest
+        The plan that you have looked at, as `mambo status` names it; another one is refused.
+    """
+    who = _person(by, "mambo approve")
+    with open_store(load_settings()) as store, store.writer() as connection:
+        row = Ledger(store).get(name, edition)
+        control.approve(connection, row, who=who, digest=digest, now=datetime.now(UTC))
+    screens.show_plan(row)
+    screens.say(f"{row.label} is approved.")
+    screens.say("Next:", command=send_command(Path(f"{row.name}.toml"), row.edition))
     return 0
 
 

@@ -17,7 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mambo_io.delivery_counts import Evidence
 from mambo_io.ledger import CampaignRow
-from mambo_io.model import Outcome
+from mambo_io.masking import mask_text
+from mambo_io.model import CampaignState, Outcome
 from mambo_io.window import KAMPALA
 from pipelines.reasons import reason_meaning
 from pipelines.summary import CampaignSummary, stop_text
@@ -87,6 +88,25 @@ def show_estimate(estimate: Estimate) -> None:
         out.print(f"[red]In the way of sending:[/red] {escape(obstacle)}")
 
 
+def show_plan(campaign: CampaignRow) -> None:
+    """What stands in the ledger to be sent."""
+    out.print(
+        f"[bold]{escape(campaign.label)}[/bold]  from {escape(campaign.source)}, sender {escape(campaign.sender_id)}, "
+        f"category {campaign.category}, planned {local_time(campaign.planned_at)}"
+    )
+    _pairs(
+        [
+            ("Rows", f"{campaign.rows:,}"),
+            ("To be messaged", f"{campaign.sendable:,}"),
+            ("Segments", f"{campaign.segments:,}"),
+            ("API calls", f"{campaign.calls:,}"),
+            ("Cost", f"[bold]UGX {campaign.estimated_ugx:,}[/bold]"),
+            ("Message", escape(mask_text(campaign.message))),
+            ("Plan", campaign.plan_digest),
+        ]
+    )
+
+
 def show_reasons(rejected: Mapping[str, int]) -> None:
     width = max((len(f"{rows:,}") for rows in rejected.values()), default=0)
     _pairs([(f"  {code}", f"{rows:>{width},}  [dim]{reason_meaning(code)}[/dim]") for code, rows in rejected.items()])
@@ -96,6 +116,8 @@ def show_summary(summary: CampaignSummary) -> None:
     """Who got it, what it cost, why that is not the estimate, what happened to the rest, and what to type next."""
     why = f": {stop_text(summary.stop_reason, summary.stop_detail)}" if summary.stop_reason is not None else ""
     out.print(f"[bold]{escape(summary.label)}[/bold]  {summary.state}{escape(why)}")
+    if summary.state == CampaignState.AWAITING_APPROVAL:
+        say(f"Plan {summary.plan_digest}: nothing is sent before `mambo approve`.")
     if summary.held_by is not None:
         say(f"Paused by {summary.held_by}: nothing is sent before `mambo resume`.")
     # What went well first, and what is explained below last.

@@ -183,6 +183,7 @@ def _told(summary: CampaignSummary) -> str:
     """The summary in one line without anything personal."""
     counts = ", ".join(f"{count:,} {outcome}" for outcome, count in summary.outcomes.items())
     why = f" Stopped: {stop_text(summary.stop_reason, summary.stop_detail)}." if summary.exit_code else ""
+    why += " A person has paused it." if summary.held_by is not None else ""
     after = f" Next: {summary.next_command}" if summary.next_command else ""
     return f"{summary.label}: {counts}; UGX {summary.charged_ugx:,} of {summary.estimated_ugx:,}.{why}{after}"
 

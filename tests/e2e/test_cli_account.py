@@ -48,8 +48,8 @@ def test_a_top_up_explains_what_the_balance_shows(cli: Cli, api: SandboxHandle) 
     assert before.code == after.code == 0
     [_, figures, gap] = before.out.splitlines()
     assert figures.split() == [MONTH, "10,000", "0", "300", "5,000", "14,700", "2"]
-    assert gap.startswith("Unexplained: UGX 5,000 too much at API call clinic-day/2/c0001 of 20")
-    assert gap.endswith("; the API named 14,700, expected were 9,700")
+    assert gap.startswith("Unexplained: UGX 5,000 too much at the balance reading of 20"), "before the second campaign"
+    assert gap.endswith("; the API named 14,850, expected were 9,850")
     assert said == f"Account sandbox: UGX 5,000 entered for {TODAY}\nWhat it explains: mambo account statement\n"
     [names, figures] = after.out.splitlines()
     assert names.split() == ["month", "opening", "top-ups", "charges", "unexplained", "closing", "calls"]

@@ -68,7 +68,7 @@ max_segments = 5
 smart_encoding = true
 sandbox_only = true
 max_recipients = 5_000
-approval = "none"
+approval = "required"
 
 [recipients]
 path = "lists/people.xlsx"
@@ -154,7 +154,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
     campaign = load_campaign(write(tmp_path, FULL))
 
     changed = {key for key, default in DEFAULTS.items() if value_of(campaign, key) != default}
-    assert changed == DEFAULTS.keys() - {"approval", "suppression.transactional"}
+    assert changed == DEFAULTS.keys() - {"suppression.transactional"}
     assert campaign.tariff.by_category == {Category.INFO: 60}
     assert campaign.sending.calls_per_second == 0.5
     # What the ledger keeps of a campaign is what the file says.
@@ -339,7 +339,7 @@ def test_what_the_sections_may_hold(tmp_path: Path, section: str, line: str, mes
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('approval = "two"', "approval: 'two' comes with a later version of mambo-pipelines; leave it out"),
+        ('approval = "two"', "approval: 'two' is not allowed. Write \"none\" or \"required\"."),
         ('schedule = { cron = "0 9 * * *" }', "[schedule]: comes with a later version of mambo-pipelines; leave it"),
         ("max_segments = 256", "max_segments: '256' is not allowed. Write a whole number from 1 to 255."),
         ("max_recipients = 0", "max_recipients: '0' is not allowed. Write a whole number, at least 1."),
