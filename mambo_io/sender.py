@@ -97,10 +97,11 @@ class Sender:
         self._in_flight: dict[int, ClaimedCall] = {}
         self._unknown_labels: set[int] = set()
 
-    def start(self, now: datetime, kept: Sequence[KeptReplies] = ()) -> int:
+    def start(self, now: datetime, kept: Sequence[KeptReplies] = (), *, event: str = "send_started") -> int:
         """Take the campaign over: a new epoch, and every orphaned call becomes unknown. Returns how many there were.
 
         Not those whose replies an earlier run `kept`, because the ledger would not take them: they are recorded.
+        `event` is what the history calls it.
         Raises `StoreError` while nobody has confirmed a backup that was put in the ledger's place.
         """
         self._started_us = to_us(now)
@@ -113,7 +114,7 @@ class Sender:
                 self._note(now, "replies_recorded", f"{recorded} calls, from the side file of an earlier run")
             orphans = self._sql.execute(statements.ORPHANED_ATTEMPTS, now_us=to_us(now))
             self._sql.execute(statements.ORPHANED_CHUNKS)
-            self._note(now, "send_started", f"{orphans} calls of an ended process are unknown" if orphans else None)
+            self._note(now, event, f"{orphans} calls of an ended process are unknown" if orphans else None)
             self._charged_ugx = int(self._sql.one(statements.CHARGED_SO_FAR)[0] or 0)
             self._unknown_labels = {row.label for row in self._sql.rows(statements.UNKNOWN_LABELS)}
             self._sql.execute(statements.ADD_ACCOUNT)

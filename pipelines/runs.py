@@ -178,14 +178,16 @@ def _record_end(summary: CampaignSummary) -> None:
 
 
 @contextmanager
-def taken_over(store: Store, connection: Connection, row: CampaignRow, concurrency: int) -> Iterator[Sender]:
+def taken_over(
+    store: Store, connection: Connection, row: CampaignRow, concurrency: int, *, event: str = "send_started"
+) -> Iterator[Sender]:
     """A sender that has taken the campaign over, with room beside the ledger for what that might not take."""
     aside, run = store.aside(row.id), uuid.uuid4().hex[:12]
     kept = kept_replies(aside)
     side_file = SideFile(aside, run)
     with side_file.reserved(concurrency):
         sender = Sender(connection, row, run=run, who=who(), side_file=side_file)
-        sender.start(datetime.now(UTC), kept)
+        sender.start(datetime.now(UTC), kept, event=event)
         for replies in kept:
             replies.remove()
         yield sender
@@ -211,7 +213,7 @@ def held_edition(
                     file=label,
                     fix="Set MAMBO_ACCOUNT and MAMBO_BASE_URL.",
                 )
-            with taken_over(store, connection, row, concurrency=1):
+            with taken_over(store, connection, row, concurrency=1, event="settling_started"):
                 yield ledger, connection, row
 
 

@@ -27,6 +27,7 @@ _COMMANDS = {
     "pause": ("pipelines.cli.control:pause", "Pause a campaign from any terminal or machine."),
     "resume": ("pipelines.cli.control:resume", "Let a campaign go on that somebody has paused."),
     "cancel": ("pipelines.cli.control:cancel", "Send nothing more of a campaign, for good."),
+    "events": ("pipelines.cli.events:events", "Show who did what to a campaign, and when."),
     "results": ("pipelines.cli.records:results", "Write the results table of a campaign to a file."),
     "deliveries": (
         "pipelines.cli.deliveries:deliveries",

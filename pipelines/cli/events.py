@@ -1,0 +1,51 @@
+"""Who did what to a campaign, and when: `mambo events`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mambo_io.history import history
+from mambo_io.ledger import Ledger
+from mambo_io.settings import load_settings
+from pipelines.cli import screens
+from pipelines.opening import open_store
+
+
+def events(name: str, /, *, edition: str | None = None, output: Path | None = None, json: bool = False) -> int:
+    """Show who planned, approved, sent, paused and resolved what of a campaign, and when.
+
+    Telephone numbers are masked. For example:
+
+        mambo events clinic-day
+        mambo events clinic-day --output clinic-day-events.csv
+
+    Parameters
+    ----------
+    name
+        The campaign's name.
+    edition
+        One edition of it; none: all of them, tests included.
+    output
+        Write it to this file instead: .csv, .parquet or .xlsx.
+    json
+        One JSON object a line.
+    """
+    with open_store(load_settings()) as store:
+        ledger = Ledger(store)
+        one = ledger.get(name, edition)
+        editions = [one] if edition is not None else [row for row in ledger.campaigns() if row.name == name]
+        with store.reader() as connection:
+            found = history(connection, editions)
+    if output is not None:
+        from mambo_io.datasets import write_dataset
+
+        write_dataset(found, output)
+        screens.say(f"{screens.count(found.height, 'event')} in {output}")
+    for event in found.iter_rows(named=True) if output is None else ():
+        if json:
+            screens.print_json(event)
+        else:
+            about = f"{event['campaign']}/{event['edition']}  {event['event']} by {event['who']}"
+            detail = f": {event['detail']}" if event["detail"] else ""
+            screens.say(f"{event['at']:%Y-%m-%d %H:%M:%S}  {about}{detail}")
+    return 0
