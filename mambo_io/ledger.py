@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, or_, select
+from sqlalchemy import Connection, Row, and_, bindparam, false, func, or_, select
 
 from mambo_io import statements
 from mambo_io.errors import InputError
@@ -159,17 +159,18 @@ class Ledger:
             return [campaign_row(row) for row in rows]
 
     def find(self, name: str, edition: str | None = None) -> CampaignRow | None:
-        """The edition asked for, or the newest one; None when there is none."""
-        return next(
-            (row for row in self.campaigns() if row.name == name and edition in (None, row.edition)),
-            None,
-        )
+        """The edition asked for, or the newest one that is no test; None when there is none."""
+        return next((row for row in self._editions(name) if edition in (None, row.edition)), None)
+
+    def _editions(self, name: str) -> list[CampaignRow]:
+        """The newest first, tests to one's own phone last."""
+        return sorted((row for row in self.campaigns() if row.name == name), key=lambda row: row.is_test)
 
     def get(self, name: str, edition: str | None = None) -> CampaignRow:
         """Like `find`, but raises `InputError` that lists the near names."""
-        known = self.campaigns()
-        editions = [row for row in known if row.name == name]
+        editions = self._editions(name)
         if not editions:
+            known = self.campaigns()
             near = difflib.get_close_matches(name, {row.name for row in known}, n=3, cutoff=0.4)
             fix = f"Did you mean {' or '.join(near)}?" if near else "`mambo status` lists the campaigns."
             raise InputError(f"there is no campaign {mask_text(name)} in {self.store.name}", fix=fix)
@@ -284,7 +285,7 @@ class Ledger:
         """Who was sent which text since then: `msisdn`, `text_key` (both Int64), distinct.
 
         Counts calls that are accepted, unknown or in flight (recipients the API called unsupported excepted), of every
-        campaign edition of the account but the one named `other_than`.
+        campaign edition of the account but the one named `other_than`, and tests to one's own phone.
         """
         import polars as pl
 
@@ -302,6 +303,7 @@ class Ledger:
                 c.state.in_([ChunkState.ACCEPTED, ChunkState.UNKNOWN, ChunkState.IN_FLIGHT]),
                 or_(x.kind.is_(None), x.kind != ExceptionKind.UNSUPPORTED),
                 ~and_(k.name == other_than[0], k.edition == other_than[1]),
+                k.is_test == false(),
             )
             .distinct()
         )

@@ -58,6 +58,7 @@ class Plan:
     recipients: Iterable[pl.DataFrame]
     chunks: pl.DataFrame
     suppressed: pl.DataFrame
+    is_test: bool = False  # the message to one's own phone
 
 
 def write_plan(connection: Connection, plan: Plan, *, who: str, awaits_approval: bool = False) -> CampaignRow:
@@ -94,6 +95,7 @@ def write_plan(connection: Connection, plan: Plan, *, who: str, awaits_approval:
                 "segments": plan.segments,
                 "estimated_ugx": plan.estimated_ugx,
                 "planned_at_us": now_us,
+                "is_test": plan.is_test,
             },
         ).scalar_one()
     _insert_in_batches(connection, chunks, _chunk_rows(plan, campaign_id))

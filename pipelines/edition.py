@@ -61,6 +61,7 @@ class Prepared:
     loaded: Loaded
     priced: Priced
     chunks: ChunkPlan
+    is_test: bool = False  # see pipelines.own_phone
 
     @property
     def people(self) -> pl.DataFrame:
@@ -140,6 +141,7 @@ class Prepared:
             recipients=self.tables(),
             chunks=self._chunks_with_texts(),
             suppressed=self.priced.suppressed,
+            is_test=self.is_test,
         )
 
     def _check_unchanged(self) -> None:

@@ -64,6 +64,10 @@ def begun_edition(
     row = ledger.find(campaign.name, edition) if ledger is not None else None
     if ledger is None or row is None:
         return None
+    if row.is_test:
+        raise InputError(
+            f"{row.label} was a test to one's own phone", key="--edition", fix="Name another edition, such as 1."
+        )
     same_target = row.account == settings.account and row.host == settings.host
     if not (row.begun or row.closed):
         approved = row.state is CampaignState.PLANNED and ledger.approval(row) is not None

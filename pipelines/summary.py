@@ -116,6 +116,8 @@ def _next_command(campaign: CampaignRow, unknown: list[UnknownCall], planned: in
     match campaign.state:
         case CampaignState.COMPLETE | CampaignState.CANCELLED | CampaignState.SKIPPED if not unknown:
             return None
+        case _ if campaign.is_test and not unknown:  # its sender was killed; nobody goes on with a test
+            return f"mambo cancel {campaign.name} --edition {campaign.edition} --by NAME"
         case _ if campaign.held_by is not None:
             return f"mambo resume {campaign.name} --edition {campaign.edition} --by NAME"
         case CampaignState.AWAITING_APPROVAL:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from mambo_io.errors import Declined, InputError
 from mambo_io.ledger import Ledger
-from mambo_io.model import ChunkState, Outcome
+from mambo_io.masking import mask_text
+from mambo_io.model import CampaignState, ChunkState, Outcome
 from mambo_io.settings import MamboSettings, load_settings
 from mambo_io.store import store_name
 from pipelines.campaign import Campaign, check_edition, load_campaign
@@ -111,6 +112,7 @@ def send(
     json: bool = False,
     allow_repeat: bool = False,
     accept_canary: bool = False,
+    test_to: str | None = None,
 ) -> int:
     """Send a campaign, or go on where it stopped.
 
@@ -120,6 +122,7 @@ def send(
 
         mambo send clinic-day.toml
         mambo send clinic-day.toml --edition 2 --yes
+        mambo send clinic-day.toml --test-to 0772123456
 
     Parameters
     ----------
@@ -137,11 +140,16 @@ def send(
         Also send to those who were sent the same text lately.
     accept_canary
         Go on although the first receipt did not agree with the estimate; recorded.
+    test_to
+        Send the message of the first row to this number instead, your own phone, and nothing else. It costs what a
+        message costs, and is recorded as a test.
     """
     from pipelines.runs import begun_edition, check_target, send_edition
 
     campaign, settings = load_campaign(file), load_settings()
     check_target(campaign, settings)
+    if test_to is not None:
+        return _send_test(campaign, settings, test_to, yes=yes, json=json)
     command = send_command(file, edition, direct=direct)
     ledger = open_ledger(settings)
     begun = begun_edition(ledger, campaign, edition, settings)
@@ -204,6 +212,35 @@ def send(
             )
     _tell(summary, json=json)
     return summary.exit_code
+
+
+def _send_test(campaign: Campaign, settings: MamboSettings, number: str, *, yes: bool, json: bool) -> int:
+    """Without the engine: a number is no parameter of a run."""
+    from pipelines.own_phone import prepare_test, send_test
+
+    if not yes:
+        _check_somebody_is_there()
+    ledger = open_ledger(settings)
+    with screens.working():
+        prepared = prepare_test(campaign, number, ledger=ledger)
+        summed = make_estimate(prepared, account=settings.account, ledger=ledger)
+    if summed.obstacles:
+        raise InputError(summed.obstacles[0], file=campaign.file)
+    if not json:
+        screens.show_test(summed)
+        screens.say(f"Host {settings.host}, account {settings.account}")
+    if not yes:
+        _ask(
+            f"Send it to {mask_text(number)} for UGX {summed.estimated_ugx:,}?",
+            name_to_type=None if settings.is_loopback else campaign.name,
+        )
+    command = shlex.join(["mambo", "send", str(campaign.file), "--test-to", "NUMBER"])
+    summary = send_test(prepared, settings, command=command)
+    if json:
+        screens.print_json(summary)
+    else:
+        screens.show_summary(summary)
+    return 0 if summary.state == CampaignState.COMPLETE else 3
 
 
 def _estimate(

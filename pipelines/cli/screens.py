@@ -88,6 +88,15 @@ def show_estimate(estimate: Estimate) -> None:
         out.print(f"[red]In the way of sending:[/red] {escape(obstacle)}")
 
 
+def show_test(estimate: Estimate) -> None:
+    """The message to one's own phone."""
+    [(_, sample)] = _samples(estimate.samples)
+    out.print(
+        f"[bold]{escape(estimate.name)}/{escape(estimate.edition)}[/bold]  the message of row {sample.row}, "
+        f"{sample.encoding}, {count(sample.segments, 'segment')}, UGX {sample.estimated_ugx:,}: {escape(sample.text)}"
+    )
+
+
 def show_plan(campaign: CampaignRow) -> None:
     """What stands in the ledger to be sent."""
     out.print(
