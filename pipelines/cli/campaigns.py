@@ -122,7 +122,7 @@ def send(
 
         mambo send clinic-day.toml
         mambo send clinic-day.toml --edition 2 --yes
-        mambo send clinic-day.toml --test-to 0772123456
+        mambo send clinic-day.toml --test-to NUMBER
 
     Parameters
     ----------

@@ -108,7 +108,7 @@ def test_a_person_is_asked(cli: Cli, api: SandboxHandle, person: Terminal) -> No
     person.type("n\n")
     with person.used():
         assert cli(*TEST).code == 4
-    assert "Send it to •••999 for UGX 50? [y/N] " in person.screen
+    person.wait_for("Send it to •••999 for UGX 50? [y/N] ")
     person.type("y\n")
     with person.used():
         assert cli(*TEST).code == 0
@@ -123,7 +123,7 @@ def test_what_cannot_be_tested(cli: Cli, api: SandboxHandle) -> None:
     cli.write("opt_outs.csv", f"phone\n{MINE}\n")
     cli.campaign(suppression={"paths": ["opt_outs.csv"]})
     assert cli.refused(*TEST, "--yes").endswith("cannot be messaged: the person has opted out")
-    cli.campaign("phone\nn/a\n")
+    cli.campaign("phone\n0414123456\n")
     assert cli.refused(*TEST, "--yes") == "clinic-day.toml: would be sent to nobody: every row is rejected"
     assert api.calls().is_empty()
 
