@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,16 +11,25 @@ from cyclopts import App
 from mambo_io.errors import InputError
 from mambo_io.ledger import Ledger
 from mambo_io.log import log_file
+from mambo_io.model import CampaignState
 from mambo_io.settings import load_settings
 from mambo_io.side_file import kept_replies
 from pipelines.cli import screens
 from pipelines.opening import open_store, send_command
-from pipelines.summary import summarize
+from pipelines.summary import CampaignSummary, summarize
 
 store = App(name="store", help="Look at the ledger's store, or back it up.")
 
 
-def status(name: str | None = None, /, *, edition: str | None = None, json: bool = False) -> int:
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """A campaign edition, and how many replies lie beside the ledger that it did not take."""
+
+    summary: CampaignSummary
+    kept_replies: int
+
+
+def status(name: str | None = None, /, *, edition: str | None = None, watch: bool = False, json: bool = False) -> int:
     """Show how campaigns stand.
 
     Who got it, what it cost, what is left, which calls are unknown. The exit code is 3 when a campaign has work or
@@ -28,6 +37,7 @@ def status(name: str | None = None, /, *, edition: str | None = None, json: bool
 
         mambo status
         mambo status clinic-day --edition 2
+        mambo status clinic-day --watch
 
     Parameters
     ----------
@@ -35,32 +45,57 @@ def status(name: str | None = None, /, *, edition: str | None = None, json: bool
         One campaign; none: all of them.
     edition
         One edition of it; none: the newest.
+    watch
+        Look again every second, until no campaign is sent or waits to be sent, or Ctrl-C.
     json
-        One JSON object a line.
+        One JSON object a line; with `--watch` whenever something has changed.
     """
     with open_store(load_settings()) as opened:
         ledger = Ledger(opened)
-        rows = ledger.campaigns() if name is None else [ledger.get(name, edition)]
-        summaries = [
-            summarize(ledger, row, command=send_command(Path(f"{row.name}.toml"), row.edition)) for row in rows
-        ]
-        kept = [sum(len(replies.ends) for replies in kept_replies(opened.aside(row.id))) for row in rows]
-    if json:
-        for summary, replies in zip(summaries, kept, strict=True):
-            screens.print_json(asdict(summary) | {"kept_replies": replies, "log": str(log_file())})
-    elif name is not None:
-        screens.show_summary(summaries[0])
-    elif summaries:
-        screens.show_campaigns(summaries)
-    else:
-        screens.say(f"No campaign was ever sent from {opened.name}.")
-    if not json:
-        for summary, replies in zip(summaries, kept, strict=True):
-            if replies:
-                told = f"{screens.count(replies, 'reply', 'replies')} that the ledger did not take"
-                screens.say(f"{summary.label}: {told}, kept beside it; the next run records them first.")
-        screens.say(f"Log: {log_file()}")
-    return max((summary.exit_code for summary in summaries), default=0)
+
+        def look() -> list[_Standing]:
+            rows = ledger.campaigns() if name is None else [ledger.get(name, edition)]
+            return [
+                _Standing(
+                    summarize(ledger, row, command=send_command(Path(f"{row.name}.toml"), row.edition)),
+                    sum(len(replies.ends) for replies in kept_replies(opened.aside(row.id))),
+                )
+                for row in rows
+            ]
+
+        def show(standings: list[_Standing]) -> None:
+            if json:
+                for standing in standings:
+                    facts = {"kept_replies": standing.kept_replies, "log": str(log_file())}
+                    screens.print_json(asdict(standing.summary) | facts)
+                return
+            if name is not None:
+                screens.show_summary(standings[0].summary)
+            elif standings:
+                screens.show_campaigns(standing.summary for standing in standings)
+            else:
+                screens.say(f"No campaign was ever sent from {opened.name}.")
+            for standing in standings:
+                if standing.kept_replies:
+                    told = f"{screens.count(standing.kept_replies, 'reply', 'replies')} that the ledger did not take"
+                    screens.say(f"{standing.summary.label}: {told}, kept beside it; the next run records them first.")
+            screens.say(f"Log: {log_file()}")
+
+        if watch:
+            from pipelines.cli.watching import watch as look_again_and_again
+
+            standings = look_again_and_again(
+                look, show, has_ended=_nothing_goes_on, in_place=screens.out.is_terminal and not json
+            )
+        else:
+            show(standings := look())
+    return max((standing.summary.exit_code for standing in standings), default=0)
+
+
+def _nothing_goes_on(standings: list[_Standing]) -> bool:
+    """Whether no campaign is sent, or waits to be sent for the first time."""
+    goes_on = (CampaignState.PLANNED, CampaignState.AWAITING_APPROVAL, CampaignState.SENDING)
+    return not any(standing.summary.state in goes_on for standing in standings)
 
 
 def results(name: str, /, *, output: Path, edition: str | None = None) -> int:
