@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
-from mambo_io.model import CampaignState
+from mambo_io.model import FINAL_STATES
 from pipelines import reconciliation
 from pipelines.reconciliation import Books
 from pipelines.report.words import ALARMS, CAUSES, count, has_deliveries, listed, moment, ugx
@@ -151,8 +151,7 @@ def _open_calls(books: Books) -> Iterable[str]:
 
 
 def _unfinished(books: Books) -> Iterable[str]:
-    finished = [CampaignState.COMPLETE.value, CampaignState.CANCELLED.value]
-    unfinished = books.campaigns.filter(~pl.col("state").is_in(finished)).with_columns(
+    unfinished = books.campaigns.filter(~pl.col("state").is_in([state.value for state in FINAL_STATES])).with_columns(
         pl.format("{}/{}", "campaign", "edition").alias("label")
     )
     for (state, reason), group in unfinished.group_by("state", "stop_reason", maintain_order=True):
