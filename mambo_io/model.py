@@ -176,6 +176,7 @@ class StopReason(StrEnum):
     BALANCE = "balance"
     CANARY = "canary"
     APPROVAL = "approval"
+    TOO_LATE = "too_late"  # of an edition that was skipped
     PAUSED = "paused"
     CANCELLED = "cancelled"
     SIGNAL = "signal"

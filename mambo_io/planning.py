@@ -69,35 +69,7 @@ def write_plan(connection: Connection, plan: Plan, *, who: str, awaits_approval:
     _delete_unstarted(connection, plan.name, plan.edition)
     now_us = to_us(datetime.now(UTC))
     with connection.begin():
-        campaign_id: int = connection.execute(
-            insert(campaigns).returning(campaigns.c.id),
-            {
-                "name": plan.name,
-                "edition": plan.edition,
-                "account": plan.account,
-                "host": plan.host,
-                "state": CampaignState.PLANNING,
-                "canary": CanaryState.PENDING if plan.canary_calls else CanaryState.AGREED,
-                "canary_calls": plan.canary_calls,
-                "content_digest": plan.content_digest,
-                "plan_digest": plan.plan_digest,
-                "source": plan.source,
-                "source_digest": plan.source_digest,
-                "sender_id": plan.sender_id,
-                "category": plan.category,
-                "message": plan.message,
-                "settings": json.dumps(plan.settings, sort_keys=True),
-                "kept_columns": json.dumps(plan.kept_columns),
-                "versions": json.dumps(plan.versions, sort_keys=True),
-                "rows": plan.rows,
-                "sendable": plan.sendable,
-                "calls": plan.chunks.height,
-                "segments": plan.segments,
-                "estimated_ugx": plan.estimated_ugx,
-                "planned_at_us": now_us,
-                "is_test": plan.is_test,
-            },
-        ).scalar_one()
+        campaign_id = _add_campaign(connection, plan, CampaignState.PLANNING, now_us)
     _insert_in_batches(connection, chunks, _chunk_rows(plan, campaign_id))
     for piece in plan.recipients:
         _insert_in_batches(connection, recipients, _recipient_rows(piece, plan.kept_columns, campaign_id))
@@ -122,6 +94,65 @@ def write_plan(connection: Connection, plan: Plan, *, who: str, awaits_approval:
             },
         )
         return campaign_row(connection.execute(select(campaigns).where(campaigns.c.id == campaign_id)).one())
+
+
+def write_skipped(connection: Connection, plan: Plan, *, detail: str, who: str, now: datetime) -> CampaignRow:
+    """Record that the edition of an empty `plan` is not sent because its time has passed.
+
+    It takes the place of an earlier plan that never made a call.
+    """
+    assert not plan.rows, "nobody is planned in an edition that is skipped"
+    _delete_unstarted(connection, plan.name, plan.edition)
+    with connection.begin():
+        campaign_id = _add_campaign(connection, plan, CampaignState.SKIPPED, to_us(now))
+        its_row = campaigns.c.id == campaign_id
+        end = {"stop_reason": StopReason.TOO_LATE.value, "stop_detail": detail, "ended_at_us": to_us(now)}
+        connection.execute(update(campaigns).where(its_row).values(end))
+        connection.execute(
+            insert(events),
+            {
+                "campaign_id": campaign_id,
+                "account": plan.account,
+                "at_us": to_us(now),
+                "kind": "skipped",
+                "who": who,
+                "detail": detail,
+            },
+        )
+        return campaign_row(connection.execute(select(campaigns).where(its_row)).one())
+
+
+def _add_campaign(connection: Connection, plan: Plan, state: CampaignState, now_us: int) -> int:
+    campaign_id: int = connection.execute(
+        insert(campaigns).returning(campaigns.c.id),
+        {
+            "name": plan.name,
+            "edition": plan.edition,
+            "account": plan.account,
+            "host": plan.host,
+            "state": state,
+            "canary": CanaryState.PENDING if plan.canary_calls else CanaryState.AGREED,
+            "canary_calls": plan.canary_calls,
+            "content_digest": plan.content_digest,
+            "plan_digest": plan.plan_digest,
+            "source": plan.source,
+            "source_digest": plan.source_digest,
+            "sender_id": plan.sender_id,
+            "category": plan.category,
+            "message": plan.message,
+            "settings": json.dumps(plan.settings, sort_keys=True),
+            "kept_columns": json.dumps(plan.kept_columns),
+            "versions": json.dumps(plan.versions, sort_keys=True),
+            "rows": plan.rows,
+            "sendable": plan.sendable,
+            "calls": plan.chunks.height,
+            "segments": plan.segments,
+            "estimated_ugx": plan.estimated_ugx,
+            "planned_at_us": now_us,
+            "is_test": plan.is_test,
+        },
+    ).scalar_one()
+    return campaign_id
 
 
 def write_suppressions(connection: Connection, campaign_id: int, suppressed: pl.DataFrame) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import getpass
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,77 +13,33 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from mambo_io import accounting, control
+from mambo_io import accounting
 from mambo_io.client import AsyncMamboClient
 from mambo_io.doubts import end_orphans
-from mambo_io.errors import InputError, SettingsError
+from mambo_io.errors import InputError
 from mambo_io.ledger import CampaignRow, Ledger
 from mambo_io.log import recorded_run, run_log
 from mambo_io.model import Balance, CampaignState, ChunkState, Outcome, StopReason
-from mambo_io.planning import write_plan, write_suppressions
+from mambo_io.planning import write_suppressions
 from mambo_io.replies import BalanceUnavailable
 from mambo_io.sender import Limits, Sender
 from mambo_io.settings import MamboSettings
 from mambo_io.side_file import SideFile, kept_replies
 from mambo_io.store import Store, StoreBusy
 from mambo_io.window import KAMPALA, Window, day_start
-from pipelines.campaign import Campaign, check_edition
-from pipelines.edition import Prepared, file_digest
+from pipelines.campaign import Campaign
+from pipelines.edition import Prepared
 from pipelines.opening import open_store
-from pipelines.prepare import prepare, read_suppressions
+from pipelines.planned import begun_edition as begun_edition  # callers look for these here
+from pipelines.planned import check_size, lacks_approval, plan_edition
+from pipelines.planned import check_target as check_target
+from pipelines.planned import who as who
+from pipelines.prepare import read_suppressions
 from pipelines.sending import Patience, Progress, RunEnd, SendLoop
 from pipelines.settling import SettlingRules, ask_balance, credentials, settle_unknown
 from pipelines.summary import NOBODY_COUNTED, UNKNOWN_CALLS, CampaignSummary, summarize
 
 T = TypeVar("T")
-
-
-def check_target(campaign: Campaign, settings: MamboSettings) -> None:
-    """Refuse before anything is read: a missing key, or a sandbox campaign on its way to a real host."""
-    settings.require_api_key()
-    if campaign.sandbox_only and not settings.is_loopback:
-        raise SettingsError(
-            f"{campaign.name} is sandbox_only and may not go to {settings.host}",
-            key="MAMBO_BASE_URL",
-            fix="Start `mambo sandbox` and set what it prints, or take sandbox_only out of the campaign file.",
-        )
-
-
-def begun_edition(
-    ledger: Ledger | None, campaign: Campaign, edition: str, settings: MamboSettings
-) -> CampaignRow | None:
-    """The edition if it is taken as it stands in the ledger, and the recipients file is not planned again: it has begun
-    or was approved, so its content is frozen, or it is closed.
-
-    An approved one that has not begun, and of which anything has changed since, is planned and approved anew.
-    Raises `InputError` that says what changed since it has begun, or that it belongs to another account or host, or
-    that no edition can have such a name.
-    """
-    check_edition(edition)
-    row = ledger.find(campaign.name, edition) if ledger is not None else None
-    if ledger is None or row is None:
-        return None
-    if row.is_test:
-        raise InputError(
-            f"{row.label} was a test to one's own phone", key="--edition", fix="Name another edition, such as 1."
-        )
-    same_target = row.account == settings.account and row.host == settings.host
-    if not (row.begun or row.closed):
-        approved = row.state is CampaignState.PLANNED and ledger.approval(row) is not None
-        return row if approved and same_target and not _changes(row, campaign) else None
-    if not same_target:
-        raise InputError(
-            f"{row.label} began with account {row.account} at {row.host}, not {settings.account} at {settings.host}",
-            file=campaign.file,
-            fix="Set the same MAMBO_ACCOUNT and MAMBO_BASE_URL, another MAMBO_STORE, or send another --edition.",
-        )
-    if not row.closed and (changed := _changes(row, campaign)):
-        raise InputError(
-            f"{row.label} has begun, and {', '.join(changed)} changed since",
-            file=campaign.file,
-            fix="Undo the change to go on with it, or send a new --edition; who was sent the same text is left out.",
-        )
-    return row
 
 
 def send_edition(
@@ -119,59 +74,21 @@ def send_edition(
                         fix="Look at the estimate again, and send anew.",
                     )
                 on_plan()
-                row = _planned(ledger, connection, campaign, settings, prepared)
+                row = plan_edition(ledger, connection, campaign, settings, prepared)
             elif row.closed:
                 if row.state is CampaignState.CANCELLED:  # perhaps while a sender was killed
                     end_orphans(connection, row, datetime.now(UTC))
                 return summarize(ledger, row, command=command)
             else:
-                _check_size(campaign, row.sendable)
+                check_size(campaign, row.sendable)
                 write_suppressions(connection, row.id, read_suppressions(campaign)[0])
-            if _lacks_approval(ledger, connection, campaign, row):
+            if lacks_approval(ledger, connection, campaign, row):
                 return summarize(ledger, ledger.get(campaign.name, edition), command=command)
             with recorded_run(row.label), taken_over(store, connection, row, campaign.sending.concurrency) as sender:
                 _send(sender, ledger, connection, row, campaign, settings, accept_canary, on_progress)
             summary = summarize(ledger, ledger.get(campaign.name, edition), command=command)
     _record_end(summary)
     return summary
-
-
-def _planned(
-    ledger: Ledger, connection: Connection, campaign: Campaign, settings: MamboSettings, prepared: Prepared
-) -> CampaignRow:
-    """The plan, written into the ledger; the very same one that waits for approval there stays as it is."""
-    row = ledger.find(campaign.name, prepared.edition)
-    if (
-        campaign.approval == "required"
-        and row is not None
-        and row.state is CampaignState.AWAITING_APPROVAL
-        and (row.plan_digest, row.account, row.host) == (prepared.plan_digest, settings.account, settings.host)
-    ):
-        return row
-    plan = prepared.plan(account=settings.account, host=settings.host)
-    _check_size(campaign, plan.sendable)
-    return write_plan(connection, plan, who=who(), awaits_approval=campaign.approval == "required")
-
-
-def _check_size(campaign: Campaign, sendable: int) -> None:
-    """`max_recipients`, asked at each start. A plan never grows while it is sent, so no claim has to ask again."""
-    most = campaign.max_recipients
-    if most is not None and sendable > most:
-        raise InputError(
-            f"it would go to {sendable:,} people, and max_recipients is {most:,}",
-            file=campaign.file,
-            fix="Raise it, or send another edition to a shorter list.",
-        )
-
-
-def _lacks_approval(ledger: Ledger, connection: Connection, campaign: Campaign, row: CampaignRow) -> bool:
-    """Whether nothing may be sent because nobody has approved the plan; it waits for that then."""
-    if row.state is CampaignState.AWAITING_APPROVAL:
-        return True
-    if campaign.approval != "required" or ledger.approval(row) is not None:
-        return False
-    control.await_approval(connection, row)
-    return True
 
 
 def _record_end(summary: CampaignSummary) -> None:
@@ -350,26 +267,6 @@ def _detail(reason: StopReason, ledger: Ledger, row: CampaignRow, limits: Limits
             return None
 
 
-def _changes(row: CampaignRow, campaign: Campaign) -> list[str]:
-    """What is not as it was planned any more: such an edition is sent as it was, or not at all."""
-    changed = [
-        key
-        for key, before, now in (
-            ("sender_id", row.sender_id, campaign.sender_id),
-            ("category", row.category, campaign.category.value),
-            ("message", row.message, campaign.message),
-        )
-        if before != now
-    ]
-    digest = file_digest(campaign.recipients_path)
-    if not changed and digest and digest != row.source_digest:
-        # Saved again, perhaps with nothing changed that matters.
-        again = prepare(campaign, edition=row.edition, account=row.account, ledger=None, allow_repeat=True)
-        if again.content_digest != row.content_digest:
-            changed.append(f"the recipients in {campaign.recipients.path}")
-    return changed
-
-
 def read_balance(settings: MamboSettings) -> Balance:
     """Ask the balance endpoint once and record the reading. A refusal sets a latch that outlives this process.
 
@@ -384,14 +281,6 @@ def unlock_credentials(settings: MamboSettings) -> None:
     """A person says that the account's credentials are right now; recorded."""
     with open_store(settings, create=True) as store, store.writer() as connection:
         accounting.clear_latch(connection, settings.account, who=who(), now=datetime.now(UTC))
-
-
-def who() -> str:
-    """The person at the keyboard, as the record names them."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # no such user in this container
-        return "unknown"
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

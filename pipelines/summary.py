@@ -148,6 +148,7 @@ _STOPS: dict[str, str] = {
     StopReason.BALANCE: "the account's balance does not cover the next call; top it up to go on",
     StopReason.CANARY: "the first receipt does not agree with the estimate; accept it to go on",
     StopReason.APPROVAL: "nobody has approved what is planned",
+    StopReason.TOO_LATE: "its time had passed, so it was not sent",
     StopReason.PAUSED: "somebody paused it",
     StopReason.CANCELLED: "somebody cancelled it",
     StopReason.SIGNAL: "stopped by you; calls in flight were waited for",
