@@ -43,9 +43,9 @@ class Limits:
     concurrency: int
     calls_per_second: float  # 0: no limit
     max_cost_ugx: int | None
-    max_cost_per_day_ugx: int | None  # of the whole account, over a day in Kampala
     window: Window | None
     call_deadline_s: float  # an intent older than this is not sent
+    max_cost_per_day_ugx: int | None = None  # of the whole account, over a day in Kampala
 
 
 class Hold(StrEnum):

@@ -1,7 +1,8 @@
 """The ledger beside an account whose truth is known: whatever happens in whatever order, nobody gets a second message.
 
 The machine claims, executes (at once, late, or in part), answers, loses answers, crashes, is taken over, reads the
-balance, settles and lets a person resolve. Late means: within the time that the settlement waits.
+balance, settles, and lets a person resolve, pause, resume and cancel. Late means: within the time that the settlement
+waits.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from mambo_io import accounting, statements
+from mambo_io import accounting, control, statements
 from mambo_io.call_ends import ClaimedCall
 from mambo_io.errors import Stopped
-from mambo_io.ledger import Ledger
+from mambo_io.ledger import CampaignRow, Ledger
 from mambo_io.model import ChunkState, Outcome
 from mambo_io.settled import record_not_sent, record_sent
 from mambo_io.store import Store
@@ -37,7 +38,7 @@ from support.ledgers import PRICE_UGX, Run, bad_reply, good_reply, no_answer, nu
 
 EDITIONS = itertools.count(1)
 RULES = SettlingRules(exclusive=True, settle_after_s=120, resend_settled=True)
-NOT_DELIVERED = {Outcome.PLANNED, Outcome.REFUSED, Outcome.REJECTED, Outcome.UNSUPPORTED}
+NOT_DELIVERED = {Outcome.PLANNED, Outcome.REFUSED, Outcome.REJECTED, Outcome.UNSUPPORTED, Outcome.CANCELLED}
 SECOND = timedelta(seconds=1)
 
 
@@ -54,6 +55,7 @@ class Account(RuleBasedStateMachine):
         self.executed: dict[int, int] = {}  # by attempt, what it cost
         self.unreached: dict[int, list[str]] = {}
         self.may_come_late: list[ClaimedCall] = []
+        self.held = self.cancelled = False
         self._open = ExitStack()
 
     @initialize(sizes=st.lists(st.integers(1, 5), min_size=2, max_size=6))
@@ -74,7 +76,9 @@ class Account(RuleBasedStateMachine):
     @rule(want=st.integers(1, 3))
     def claim(self, want: int) -> None:
         self.tick()
-        for call in self.run.claim(want):
+        calls = self.run.claim(want)
+        assert not (calls and (self.held or self.cancelled)), "a person has stopped it"
+        for call in calls:
             assert not any(self.delivered[row] for row in call.rows), "somebody who has it is in another call"
             self.out.append(call)
 
@@ -129,6 +133,23 @@ class Account(RuleBasedStateMachine):
         self.crash_and_start_again()
         with pytest.raises(Stopped):
             first.claim()
+
+    # --- what a person says meanwhile --------------------------------------------------------------------------------
+
+    @precondition(lambda self: not self.cancelled)
+    @rule()
+    def pause_or_resume(self) -> None:
+        say = control.resume if self.held else control.hold
+        say(self.connection, self.campaign, who="Grace", note=None, now=self.run.now)
+        self.held = not self.held
+
+    @precondition(lambda self: not self.cancelled)
+    @rule(really=st.sampled_from([True, False, False, False, False]))
+    def cancel(self, really: bool) -> None:
+        """Not often, as little happens afterwards."""
+        if really:
+            control.cancel(self.connection, self.campaign, who="Grace", note=None, now=self.run.now)
+            self.held, self.cancelled = False, True
 
     # --- the money, and people ---------------------------------------------------------------------------------------
 
@@ -188,6 +209,10 @@ class Account(RuleBasedStateMachine):
                 assert self.delivered[row] == 0
                 assert row not in late
         assert ledger.totals(campaign).charged_ugx <= sum(self.executed.values())
+
+    @property
+    def campaign(self) -> CampaignRow:
+        return Ledger(self.store).get("clinic-day", self.edition)
 
     # --- small pieces ------------------------------------------------------------------------------------------------
 

@@ -34,9 +34,7 @@ from pipelines.sending import receipt_agrees
 NOON = datetime(2026, 3, 2, 9, tzinfo=UTC)  # in Kampala
 PRICE_UGX = 50
 TEXT = "Dear friend, clinic day is Friday. Bring your card."
-NO_LIMITS = Limits(
-    concurrency=64, calls_per_second=0, max_cost_ugx=None, max_cost_per_day_ugx=None, window=None, call_deadline_s=20
-)
+NO_LIMITS = Limits(concurrency=64, calls_per_second=0, max_cost_ugx=None, window=None, call_deadline_s=20)
 
 
 def number(row: int) -> str:
