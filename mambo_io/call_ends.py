@@ -168,6 +168,7 @@ def _record_receipt(sql: Prepared, campaign: CampaignRow, end: CallEnd, receipt:
         division, one_more = divide(charged, call.rows, unsupported_rows)
     differing = sorted(kinds.keys() | one_more)
     if differing:
+        estimates_ugx = dict(zip(call.rows, call.estimates_ugx, strict=True))
         sql.connection.execute(
             insert(recipient_exceptions),
             [
@@ -177,6 +178,7 @@ def _record_receipt(sql: Prepared, campaign: CampaignRow, end: CallEnd, receipt:
                     "attempt_id": call.attempt_id,
                     "kind": kinds.get(row),
                     "remainder_ugx": int(row in one_more),
+                    "estimated_ugx": estimates_ugx[row],
                 }
                 for row in differing
             ],

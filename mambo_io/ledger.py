@@ -349,7 +349,7 @@ def _maybe(at_us: int | None) -> datetime | None:
 
 
 def totals_of(connection: Connection, campaign: CampaignRow) -> Totals:
-    """Sums by call: the cost of this does not grow with the recipients, only with the calls."""
+    """Sums by call: the cost of this does not grow with the recipients, only with the calls and with who differs."""
     by_state = connection.execute(
         select(chunks.c.state, func.count(), func.sum(chunks.c.recipients_count), func.sum(chunks.c.expected_ugx))
         .where(chunks.c.campaign_id == campaign.id)
@@ -362,10 +362,14 @@ def totals_of(connection: Connection, campaign: CampaignRow) -> Totals:
     charged, exposed = connection.execute(
         select(func.sum(a.charged_ugx), func.sum(a.exposed_ugx)).where(a.campaign_id == campaign.id)
     ).one()
+    in_the_plan = (
+        select(recipients.c.estimated_ugx)
+        .where(recipients.c.campaign_id == x.campaign_id, recipients.c.row == x.row)
+        .scalar_subquery()
+    )
     uncharged = connection.scalar(
-        select(func.sum(recipients.c.estimated_ugx))
-        .join(recipient_exceptions, and_(x.campaign_id == recipients.c.campaign_id, x.row == recipients.c.row))
-        .join(attempts, a.id == x.attempt_id)
+        select(func.sum(func.coalesce(x.estimated_ugx, in_the_plan)))
+        .join_from(recipient_exceptions, attempts, a.id == x.attempt_id)
         .where(x.campaign_id == campaign.id, x.kind == ExceptionKind.UNSUPPORTED, a.charged_ugx < a.expected_ugx)
     )
     people = {

@@ -231,6 +231,7 @@ recipient_exceptions = Table(
     Column("attempt_id", BigInteger),
     Column("kind", _enum(ExceptionKind)),  # null: only the remainder differs
     Column("remainder_ugx", BigInteger, nullable=False, server_default="0"),
+    Column("estimated_ugx", BigInteger),  # the recipient's own; null where it was not at hand, as in version 1
     sqlite_with_rowid=False,
 )
 

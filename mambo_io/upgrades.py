@@ -50,10 +50,11 @@ def copy_before_upgrade(path: Path, version: int) -> Path:
 
 def _from_1(connection: Connection) -> None:
     """Delivery reports; the rejected rows are counted, and what a day has cost is summed, through an index. Campaigns
-    that await approval, were skipped, are held by a person, or are tests."""
+    that await approval, were skipped, are held by a person, or are tests. What was estimated of who differs."""
     deliveries.create(connection)
     rejected_recipients.create(connection)
     attempts_by_time.create(connection)
+    connection.execute(text("ALTER TABLE recipient_exceptions ADD COLUMN estimated_ugx BIGINT"))
     if connection.dialect.name == "sqlite":
         _rebuild(connection, campaigns)
         return

@@ -131,8 +131,9 @@ import sqlite3, sys
 ledger = sqlite3.connect(sys.argv[1])
 ledger.executescript('''
     BEGIN;
-    INSERT INTO recipient_exceptions (campaign_id, row, attempt_id, kind)
-        SELECT campaign_id, row, chunk, 'unsupported' FROM recipients WHERE chunk IS NOT NULL AND row % 20 = 0;
+    INSERT INTO recipient_exceptions (campaign_id, row, attempt_id, kind, estimated_ugx)
+        SELECT campaign_id, row, chunk, 'unsupported', estimated_ugx
+        FROM recipients WHERE chunk IS NOT NULL AND row % 20 = 0;
     INSERT INTO attempts (
         id, campaign_id, chunk, account, run, epoch, intent_at_us, ended_at_us, submitted_count, expected_ugx, verdict,
         http_status, charged_ugx, charged_each_ugx, unsupported_count, consistent, raw_reply

@@ -122,6 +122,7 @@ def test_its_totals_add_up(old: Store) -> None:
         Outcome.CANCELLED: 1,
     }
     assert (totals.rows, totals.estimated_ugx, totals.charged_ugx, totals.exposed_ugx) == (12, 550, 201, 150)
+    assert totals.unsupported_estimate_ugx == 50
     complete = ledger.totals(ledger.get("flour-day"))
     assert complete.calls == {ChunkState.ACCEPTED: 3, ChunkState.SPLIT: 1, ChunkState.SKIPPED: 1}
     assert (complete.rows, complete.estimated_ugx, complete.charged_ugx, complete.exposed_ugx) == (6, 300, 200, 0)

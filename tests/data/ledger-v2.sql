@@ -171,6 +171,7 @@ CREATE TABLE public.recipient_exceptions (
     attempt_id bigint,
     kind character varying(11),
     remainder_ugx bigint DEFAULT '0'::bigint NOT NULL,
+    estimated_ugx bigint,
     CONSTRAINT known_exceptionkind CHECK (((kind)::text = ANY ((ARRAY['unsupported'::character varying, 'unverified'::character varying])::text[])))
 );
 CREATE TABLE public.recipients (
@@ -281,8 +282,8 @@ INSERT INTO public.attempts VALUES (6, 2, 1, 'main', 'run', 1, 1772442000000000,
 INSERT INTO public.attempts VALUES (7, 2, 4, 'main', 'run', 1, 1772442000000000, 1772442000000000, 1, 50, 'accepted', 'ok', 200, 'Sent', 1, 1, 1, 50, NULL, 50, false, NULL, NULL, 0, true, true, NULL, NULL, '{"statusCode": 201, "success": true, "messages": ["Sent"], "data": {"recipients_count": 1, "message_count": 1, "sms_sent": 1, "sms_cost": 50, "new_balance": null, "unsupported_contacts_count": 0, "unsupported_contacts": []}}');
 INSERT INTO public.attempts VALUES (8, 2, 2, 'main', 'run', 1, 1772442000000000, 1772442000000000, 2, 100, 'accepted', 'ok', 200, 'Sent', 2, 1, 2, 100, NULL, 50, false, NULL, NULL, 0, true, NULL, NULL, NULL, '{"statusCode": 201, "success": true, "messages": ["Sent"], "data": {"recipients_count": 2, "message_count": 1, "sms_sent": 2, "sms_cost": 100, "new_balance": null, "unsupported_contacts_count": 0, "unsupported_contacts": []}}');
 INSERT INTO public.attempts VALUES (9, 2, 5, 'main', 'run', 1, 1772442000000000, 1772442000000000, 1, 50, 'accepted', 'ok', 200, 'Sent', 1, 1, 1, 50, NULL, 50, false, NULL, NULL, 0, true, true, NULL, NULL, '{"statusCode": 201, "success": true, "messages": ["Sent"], "data": {"recipients_count": 1, "message_count": 1, "sms_sent": 1, "sms_cost": 50, "new_balance": null, "unsupported_contacts_count": 0, "unsupported_contacts": []}}');
-INSERT INTO public.campaigns VALUES (1, 'clinic-day', '1', 'main', '127.0.0.1', 'sending', NULL, NULL, 1, 'agreed', 0, 'content', 'plan', 'people.csv', 'source', 'MamboSMS', 'customised', 'Dear friend, clinic day is Friday. Bring your card.', '{}', '["client_id"]', '{}', 12, 11, 6, 11, 550, 1795664443600697, 1772442000000000, NULL, NULL, false);
-INSERT INTO public.campaigns VALUES (2, 'flour-day', '2026-03-02', 'main', '127.0.0.1', 'complete', NULL, NULL, 1, 'agreed', 1, 'content', 'plan', 'people.csv', 'source', 'MamboSMS', 'customised', 'Dear friend, clinic day is Friday. Bring your card.', '{}', '[]', '{}', 6, 6, 3, 6, 300, 1795664443688083, 1772442000000000, 1772442060000000, NULL, false);
+INSERT INTO public.campaigns VALUES (1, 'clinic-day', '1', 'main', '127.0.0.1', 'sending', NULL, NULL, 1, 'agreed', 0, 'content', 'plan', 'people.csv', 'source', 'MamboSMS', 'customised', 'Dear friend, clinic day is Friday. Bring your card.', '{}', '["client_id"]', '{}', 12, 11, 6, 11, 550, 1795665884279970, 1772442000000000, NULL, NULL, false);
+INSERT INTO public.campaigns VALUES (2, 'flour-day', '2026-03-02', 'main', '127.0.0.1', 'complete', NULL, NULL, 1, 'agreed', 1, 'content', 'plan', 'people.csv', 'source', 'MamboSMS', 'customised', 'Dear friend, clinic day is Friday. Bring your card.', '{}', '[]', '{}', 6, 6, 3, 6, 300, 1795665884339865, 1772442000000000, 1772442060000000, NULL, false);
 INSERT INTO public.chunks VALUES (1, 5, NULL, NULL, false, 'Dear friend, clinic day is Friday. Bring your card.', 9037945635203756973, 'GSM-7', 1, 1, 50, 'in_flight', 5);
 INSERT INTO public.chunks VALUES (1, 1, NULL, NULL, false, 'Dear friend, clinic day is Friday. Bring your card.', 9037945635203756973, 'GSM-7', 1, 3, 150, 'accepted', 1);
 INSERT INTO public.chunks VALUES (1, 2, NULL, NULL, false, 'Dear friend, clinic day is Friday. Bring your card.', 9037945635203756973, 'GSM-7', 1, 2, 100, 'accepted', 2);
@@ -296,17 +297,17 @@ INSERT INTO public.chunks VALUES (2, 3, NULL, NULL, false, 'Dear friend, clinic 
 INSERT INTO public.chunks VALUES (2, 5, 1, NULL, true, 'Dear friend, clinic day is Friday. Bring your card.', 9037945635203756973, 'GSM-7', 1, 1, 50, 'accepted', 9);
 INSERT INTO public.deliveries VALUES (1, 1, 1, 'delivered', 'DELIVERED', NULL, 'export.csv', 1772442000000000);
 INSERT INTO public.deliveries VALUES (1, 8, 4, 'failed', 'FAILED', NULL, 'export.csv', 1772442000000000);
-INSERT INTO public.events VALUES (1, 1, 'main', 1795664443600697, 'planned', 'tester', '11 recipients, 6 calls');
+INSERT INTO public.events VALUES (1, 1, 'main', 1795665884279970, 'planned', 'tester', '11 recipients, 6 calls');
 INSERT INTO public.events VALUES (2, 1, 'main', 1772442000000000, 'send_started', 'tester', NULL);
 INSERT INTO public.events VALUES (3, 1, 'main', 1772442000000000, 'deliveries_imported', 'officer', 'export.csv: 2 reports');
-INSERT INTO public.events VALUES (4, 2, 'main', 1795664443688083, 'planned', 'tester', '6 recipients, 3 calls');
+INSERT INTO public.events VALUES (4, 2, 'main', 1795665884339865, 'planned', 'tester', '6 recipients, 3 calls');
 INSERT INTO public.events VALUES (5, 2, 'main', 1772442000000000, 'send_started', 'tester', NULL);
 INSERT INTO public.events VALUES (6, 2, 'main', 1772442060000000, 'complete', 'tester', NULL);
 INSERT INTO public.ledger_meta VALUES ('schema_version', '2');
-INSERT INTO public.recipient_exceptions VALUES (1, 1, 1, NULL, 1);
-INSERT INTO public.recipient_exceptions VALUES (1, 2, 1, 'unsupported', 0);
-INSERT INTO public.recipient_exceptions VALUES (1, 4, 2, 'unverified', 0);
-INSERT INTO public.recipient_exceptions VALUES (1, 5, 2, 'unverified', 0);
+INSERT INTO public.recipient_exceptions VALUES (1, 1, 1, NULL, 1, 50);
+INSERT INTO public.recipient_exceptions VALUES (1, 2, 1, 'unsupported', 0, 50);
+INSERT INTO public.recipient_exceptions VALUES (1, 4, 2, 'unverified', 0, 50);
+INSERT INTO public.recipient_exceptions VALUES (1, 5, 2, 'unverified', 0, 50);
 INSERT INTO public.recipients VALUES (1, 1, '0772000001', 256772000001, 'MTN Uganda', NULL, 1, NULL, NULL, 1, 50, '{"client_id":"c1"}');
 INSERT INTO public.recipients VALUES (1, 2, '0772000002', 256772000002, 'MTN Uganda', NULL, 1, NULL, NULL, 1, 50, '{"client_id":"c2"}');
 INSERT INTO public.recipients VALUES (1, 3, '0772000003', 256772000003, 'MTN Uganda', NULL, 1, NULL, NULL, 1, 50, '{"client_id":"c3"}');
@@ -325,8 +326,8 @@ INSERT INTO public.recipients VALUES (2, 1, '0772000001', 256772000001, 'MTN Uga
 INSERT INTO public.recipients VALUES (2, 3, '0772000003', 256772000003, 'MTN Uganda', NULL, 5, NULL, NULL, 1, 50, NULL);
 INSERT INTO public.recipients VALUES (2, 2, '0772000002', 256772000002, 'MTN Uganda', 'opted_out', NULL, 'Dear friend, clinic day is Friday. Bring your card.', 'GSM-7', 1, 50, NULL);
 INSERT INTO public.recipients VALUES (2, 6, '0772000006', 256772000006, 'MTN Uganda', 'opted_out', NULL, 'Dear friend, clinic day is Friday. Bring your card.', 'GSM-7', 1, 50, NULL);
-INSERT INTO public.suppressions VALUES (256772000002, 2, 1795664443753215, 'opt_outs.csv');
-INSERT INTO public.suppressions VALUES (256772000006, 2, 1795664443753215, 'opt_outs.csv');
+INSERT INTO public.suppressions VALUES (256772000002, 2, 1795665884361864, 'opt_outs.csv');
+INSERT INTO public.suppressions VALUES (256772000006, 2, 1795665884361864, 'opt_outs.csv');
 INSERT INTO public.unsupported VALUES (1, 1, '+256772000002', 2);
 SELECT pg_catalog.setval('public.account_entries_id_seq', 2, true);
 SELECT pg_catalog.setval('public.attempts_id_seq', 9, true);

@@ -130,6 +130,13 @@ def check(store: Store, run: Run) -> None:
     assert totals.rows == len(people)
     assert totals.outcomes == Counter(person["outcome"] for person in people)
     assert totals.charged_ugx == sum(person["charged_ugx"] or 0 for person in people)
+    charged = {attempt["id"]: attempt for attempt in tries if attempt["charged_ugx"] is not None}
+    charged_less = {number for number, attempt in charged.items() if attempt["charged_ugx"] < attempt["expected_ugx"]}
+    assert totals.unsupported_estimate_ugx == sum(
+        person["estimated_ugx"]
+        for person in people
+        if person["outcome"] == Outcome.UNSUPPORTED and person["attempt"] in charged_less
+    )
     assert totals.exposed_ugx == sum(attempt["exposed_ugx"] or 0 for attempt in tries)
     assert totals.calls == Counter(call["state"] for call in calls.values())
     open_outcomes = {Outcome.PLANNED, Outcome.IN_FLIGHT, Outcome.UNKNOWN}
