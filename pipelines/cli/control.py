@@ -17,10 +17,10 @@ from pipelines.opening import open_store, send_command
 
 
 def pause(name: str, /, *, by: str, edition: str | None = None, note: str | None = None) -> int:
-    """Pause a campaign from any terminal or machine, until somebody resumes it.
+    """Pause a campaign from any terminal or machine.
 
-    No call is made after this; those that are out are waited for and recorded. Starting it again does not help:
-    `mambo send` says who paused it. Your name is recorded. For example:
+    No call is made after this, until somebody resumes it; those that are out are waited for and recorded. Starting it
+    again does not help: `mambo send` says who paused it. Your name is recorded. For example:
 
         mambo pause clinic-day --by Grace --note "the date on the poster is another one"
 
@@ -102,7 +102,7 @@ def cancel(name: str, /, *, by: str, edition: str | None = None, note: str | Non
 
 
 def approve(name: str, /, *, by: str, edition: str | None = None, digest: str | None = None) -> int:
-    """Say yes to what a campaign would send and cost, where its file asks for that.
+    """Say yes to what a campaign would send and cost.
 
     With `approval = "required"` in the campaign file, `mambo send` plans and waits for this. What you approve is what
     is sent: another list, text or sender has to be approved anew. Your name is recorded. For example:

@@ -12,9 +12,9 @@ from pipelines.opening import open_store
 
 
 def events(name: str, /, *, edition: str | None = None, output: Path | None = None, json: bool = False) -> int:
-    """Show who planned, approved, sent, paused and resolved what of a campaign, and when.
+    """Show who did what to a campaign, and when.
 
-    Telephone numbers are masked. For example:
+    Who planned, approved, sent, paused, settled, resolved it. Telephone numbers are masked. For example:
 
         mambo events clinic-day
         mambo events clinic-day --output clinic-day-events.csv

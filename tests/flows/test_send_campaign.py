@@ -6,15 +6,19 @@ import gc
 import json
 import weakref
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
+from mambo_io import control
 from mambo_io.errors import InputError, Stopped
+from mambo_io.ledger import Ledger
 from mambo_io.sandbox import SandboxHandle
 from mambo_io.sandbox.faults import Status, SuccessFalse
+from mambo_io.store import Store
 from pipelines import flows
 from pipelines import prepare as steps
 from pipelines.edition import Loaded
@@ -283,3 +287,25 @@ def test_frames_are_passed_on_as_they_are_and_nothing_keeps_them(
     gc.collect()
     assert gave[0]() is None, "something holds the frame after the run"
     assert (set(storage.iterdir()) if storage.exists() else set()) == before
+
+
+def test_a_run_that_awaits_approval_or_is_paused_stops_and_the_next_one_goes_on(
+    engine: PrefectServer, api: SandboxHandle, write: Callable[..., str], tmp_path: Path
+) -> None:
+    file = Path(write("approved", 40))
+    file.write_text('approval = "required"\n' + file.read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(Stopped, match=r"nobody has approved what is planned\. Next: mambo approve approved"):
+        flows.send_campaign(str(file))
+    with Store(str(tmp_path / "ledger.db")) as store, store.writer() as connection:
+        campaign = Ledger(store).get("approved")
+        control.approve(connection, campaign, who="Grace", digest=None, now=datetime.now(UTC))
+        control.hold(connection, campaign, who="Grace", note=None, now=datetime.now(UTC))
+    with pytest.raises(Stopped, match="A person has paused it"):
+        flows.send_campaign(str(file))
+    assert {engine.run("approved/1")["state_name"]} == {"Stopped"}
+    assert api.deliveries().filter(pl.col("text") == "Hello from approved.").is_empty()
+
+    with Store(str(tmp_path / "ledger.db")) as store, store.writer() as connection:
+        control.resume(connection, campaign, who="Grace", note=None, now=datetime.now(UTC))
+    assert isinstance(summary := flows.send_campaign(str(file)), CampaignSummary)
+    assert summary.outcomes == {"accepted": PEOPLE}
