@@ -86,12 +86,13 @@ def python(program: str, *arguments: object, cwd: Path) -> Cost:
     [pytest.param(ONE_TEXT, 1.2, 1_000, id="one text"), pytest.param(A_TEXT_FOR_EACH, 4, 2_000, id="a text for each")],
 )
 def test_estimate(folder: Path, table_row: Callable[..., None], message: str, most: float, most_mb: int) -> None:
-    file = campaign(folder, PEOPLE, message)
+    file, tenth = campaign(folder, PEOPLE, message), campaign(folder, PEOPLE // 10, message)
     copy = "import polars, sys; polars.scan_csv(sys.argv[1], infer_schema=False).sink_parquet('copy.parquet')"
-    copies, ours = [], []
+    copies, ours, of_a_tenth = [], [], []
     for _ in range(TURNS):
         copies.append(python(copy, f"people-{PEOPLE}.csv", cwd=folder))
         ours.append(run(*MAMBO, "estimate", file.name, cwd=folder))
+        of_a_tenth.append(run(*MAMBO, "estimate", tenth.name, cwd=folder))
     ratio = median(cost.seconds for cost in ours) / median(cost.seconds for cost in copies)
     texts = "one text" if message == ONE_TEXT else "a text for each"
     table_row(
@@ -100,6 +101,13 @@ def test_estimate(folder: Path, table_row: Callable[..., None], message: str, mo
         wanted=f"at most {most}; {most_mb:,} MB",
         reached=f"{ratio:.1f} ({median(cost.seconds for cost in ours):.1f} s); "
         f"{max(cost.peak_mb for cost in ours):,.0f} MB",
+    )
+    less = median(cost.seconds for cost in of_a_tenth)
+    table_row(
+        f"mambo estimate, {texts}, growth",
+        f"{PEOPLE // 10:,} rows ({less:.1f} s)",
+        wanted="at most 10.5",
+        reached=f"{median(cost.seconds for cost in ours) / less:.1f}",
     )
 
 
@@ -156,9 +164,17 @@ rows.write_parquet(sys.argv[2])
 """
 
 
+@pytest.fixture(scope="module")
+def plan_seconds() -> dict[int, float]:
+    """What planning so many rows took."""
+    return {}
+
+
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("people", [PEOPLE // 10, PEOPLE])
-def test_plan_and_results(folder: Path, table_row: Callable[..., None], people: int) -> None:
+def test_plan_and_results(
+    folder: Path, table_row: Callable[..., None], plan_seconds: dict[int, float], people: int
+) -> None:
     """`mambo send` outside the sending window records the plan and makes no call; all that follows reads the ledger."""
     file = campaign(folder, people, ONE_TEXT)
     hour = (time.gmtime().tm_hour + 3 + 12) % 22  # in Kampala, and half a day away
@@ -180,6 +196,14 @@ def test_plan_and_results(folder: Path, table_row: Callable[..., None], people: 
         wanted="at most 1.5",
         reached=f"{plan.seconds / bare.seconds:.1f} ({plan.seconds:.1f} s); {plan.peak_mb:,.0f} MB",
     )
+    plan_seconds[people] = plan.seconds
+    if (less := plan_seconds.get(people // 10)) is not None:
+        table_row(
+            "mambo send up to the first call, growth",
+            f"{people // 10:,} rows ({less:.1f} s)",
+            wanted="at most 10.5",
+            reached=f"{plan.seconds / less:.1f}",
+        )
 
     def status(exit_code: int) -> str:
         command = (*MAMBO, "status", "national")
