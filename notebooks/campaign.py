@@ -21,8 +21,8 @@ def _():
     import pipelines
     from mambo_io.errors import MamboError
     from pipelines import reconciliation
-    from pipelines.frames import Reason
     from pipelines.markdown import markdown_table
+    from pipelines.reasons import Reason
     from pipelines.schemas import RESULTS
 
     # One colour for each outcome, in every chart.

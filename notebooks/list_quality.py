@@ -23,9 +23,9 @@ def _():
     from mambo_io.datasets import read_dataset
     from mambo_io.errors import MamboError
     from pipelines.examples import example_folder
-    from pipelines.frames import Reason
     from pipelines.markdown import markdown_table
     from pipelines.numbers import find_phone_column, likely_unsupported, normalize_numbers, rounding_suspicion
+    from pipelines.reasons import Reason
 
     return (
         MamboError,

@@ -19,9 +19,9 @@ CANARY_TRIES = 3  # when nobody in a canary is counted, the next one is tried
 
 @dataclass(frozen=True)
 class ChunkPlan:
-    """`chunks`: one row per call in the order of sending: chunk, label (which of the sizes; null for an odd one),
-    canary, text, encoding, segments, recipients_count, expected_ugx. `canary_calls`: how many counted receipts must
-    agree with the estimate before the rest is sent. `texts`: how many different ones.
+    """`people`: the input. `chunks`: one row per call in the order of sending: chunk, label (which of the sizes; null
+    for an odd one), canary, text, encoding, segments, recipients_count, expected_ugx. `canary_calls`: how many counted
+    receipts must agree with the estimate before the rest is sent. `texts`: how many different ones.
     """
 
     people: pl.DataFrame

@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 import polars as pl
 
-from pipelines.reasons import Reason as Reason  # callers look for it here
+from pipelines.reasons import Reason
 
 REASONS = pl.Enum([reason.value for reason in Reason])  # how frames of millions keep one: in a byte
 

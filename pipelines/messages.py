@@ -14,7 +14,8 @@ from typing import TypeVar
 import polars as pl
 
 from mambo_io.errors import InputError
-from pipelines.frames import Reason, change_some
+from pipelines.frames import change_some
+from pipelines.reasons import Reason
 from pipelines.segments import BASIC, EXTENSION, PART, SINGLE, Encoding, measure, smart_encode
 from pipelines.templates import BLANK, Field, Template
 

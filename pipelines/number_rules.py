@@ -19,7 +19,7 @@ from typing import Literal
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberType, ValidationResult, carrier
 
-from pipelines.frames import Reason
+from pipelines.reasons import Reason
 
 REGION = "UG"
 CALLING_CODE = 256

@@ -19,7 +19,7 @@ from typing import TypeVar
 import polars as pl
 
 from mambo_io.errors import InputError
-from pipelines.frames import REASONS, Reason
+from pipelines.frames import REASONS
 from pipelines.number_prefixes import (
     NATIONAL_DIGITS,
     NUMBERS_PER_PREFIX,
@@ -29,6 +29,7 @@ from pipelines.number_prefixes import (
 )
 from pipelines.number_rules import CALLING_CODE, Several
 from pipelines.number_shapes import judge_shapes
+from pipelines.reasons import Reason
 
 FrameT = TypeVar("FrameT", pl.DataFrame, pl.LazyFrame)
 

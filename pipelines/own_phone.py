@@ -21,8 +21,8 @@ from mambo_io.settings import MamboSettings
 from pipelines import prepare as steps
 from pipelines.campaign import Campaign
 from pipelines.edition import Prepared
-from pipelines.frames import Reason
 from pipelines.opening import open_store
+from pipelines.reasons import Reason
 from pipelines.runs import send_edition, who
 from pipelines.summary import CampaignSummary, stop_text, summarize
 

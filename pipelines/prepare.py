@@ -29,10 +29,11 @@ from mambo_io.masking import mask_text
 from pipelines.campaign import Campaign
 from pipelines.chunking import ChunkPlan, chunk_recipients
 from pipelines.edition import Loaded, Prepared, Priced, file_changed, file_digest, file_version
-from pipelines.frames import REASONS, Reason
+from pipelines.frames import REASONS
 from pipelines.number_prefixes import networks
 from pipelines.numbers import PHONE_SAMPLE_ROWS, find_phone_column, read_msisdns
 from pipelines.pricing import price_messages
+from pipelines.reasons import Reason
 from pipelines.schemas import NORMALIZED, RAW, check_frame, priced, reject_failures
 from pipelines.templates import Template
 from pipelines.texts import Texts

@@ -14,7 +14,8 @@ import polars as pl
 from pandera.config import ValidationDepth, config_context
 
 from mambo_io.model import NOT_REPORTED, Delivery, Outcome
-from pipelines.frames import REASONS, Reason
+from pipelines.frames import REASONS
+from pipelines.reasons import Reason
 from pipelines.segments import Encoding
 
 E164_PATTERN = r"^\+2567[0-9]{8}$"

@@ -190,5 +190,6 @@ def _day(text: str) -> dt.date:
     if day is None:
         raise InputError("is no day", key="--date", value=text, fix="Write it as 2026-11-03: year, month, day.")
     if not _FIRST_DAY <= day <= dt.datetime.now(KAMPALA).date():
-        raise InputError("is not a day on which anything can have come in", key="--date", value=text)
+        problem = "is not a day on which anything can have come in"
+        raise InputError(problem, key="--date", value=text, fix="Write the day on which it did, today at the latest.")
     return day

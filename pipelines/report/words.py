@@ -12,7 +12,7 @@ from typing import assert_never
 from mambo_io.model import NOT_REPORTED, Delivery, Outcome
 from mambo_io.window import KAMPALA
 from pipelines import __version__
-from pipelines.frames import Reason
+from pipelines.reasons import Reason
 from pipelines.reconciliation import Books
 
 MINUS = "\N{MINUS SIGN}"  # as wide as a digit

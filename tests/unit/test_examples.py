@@ -16,9 +16,9 @@ from mambo_io.datasets import Dataset, read_dataset
 from pipelines.campaign import load_campaign
 from pipelines.edition import Prepared
 from pipelines.estimate import Estimate, make_estimate
-from pipelines.frames import Reason
 from pipelines.numbers import normalize_numbers
 from pipelines.prepare import prepare
+from pipelines.reasons import Reason
 from support.environment import REPOSITORY
 
 DATA = REPOSITORY / "data"

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.frames import Reason
 from pipelines.number_rules import judge_number
+from pipelines.reasons import Reason
 
 ACCEPTED = {
     # the forms in which Ugandans write one number

@@ -11,8 +11,8 @@ import xlsxwriter
 
 from mambo_io.errors import InputError
 from mambo_io.model import Category
-from pipelines.frames import Reason
 from pipelines.prepare import prepare
+from pipelines.reasons import Reason
 from support.ledgers import Run, good_reply
 from support.lists import ACCOUNT, campaign_of, new_ledger, prepared_of, reasons
 

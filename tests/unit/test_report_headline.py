@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mambo_io.model import NOT_REPORTED, Delivery, Outcome
-from pipelines.frames import Reason
+from pipelines.reasons import Reason
 from pipelines.reconciliation import Books, balance_chain, read_books
 from pipelines.report.headline import headline, to_look_at
 from pipelines.report.words import DELIVERIES, OUTCOME_TITLES, REASONS, coverage, percent, period, reason_words

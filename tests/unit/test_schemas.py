@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 from pandera.config import config_context
 
-from pipelines.frames import REASONS, Reason
+from pipelines.frames import REASONS
+from pipelines.reasons import Reason
 from pipelines.schemas import ENCODINGS, NORMALIZED, RAW, RESULTS, check_frame, priced, reject_failures
 
 ROW: dict[str, Any] = {
