@@ -120,6 +120,13 @@ def await_approval(connection: Connection, campaign: CampaignRow) -> None:
         )
 
 
+def explain_stop(connection: Connection, campaign: CampaignRow, detail: str) -> None:
+    """Say more of a stop by a signal than the sender knows. Of any other state nothing is changed."""
+    stopped = (campaigns.c.state == CampaignState.PAUSED) & (campaigns.c.stop_reason == StopReason.SIGNAL.value)
+    with connection.begin():
+        connection.execute(update(campaigns).where(campaigns.c.id == campaign.id, stopped).values(stop_detail=detail))
+
+
 def _open_edition(connection: Connection, campaign: CampaignRow) -> Any:
     """The edition's row, locked. Raises `InputError` when it is finished, or not there any more."""
     row = connection.execute(

@@ -250,6 +250,14 @@ class Ledger:
             ).one()
         return 0.0 if first is None or last is None else (last - first) / US
 
+    def last_sign(self, campaign: CampaignRow) -> datetime:
+        """When its sender was last known to be at work: at a call's intent or end, or at the plan."""
+        a = attempts.c
+        query = select(func.max(a.intent_at_us), func.max(a.ended_at_us)).where(a.campaign_id == campaign.id)
+        with self.store.reader() as connection:
+            signs = [sign for sign in connection.execute(query).one() if sign is not None]
+        return max([campaign.planned_at, *map(from_us, signs)])
+
     def last_balance(self, account: str) -> tuple[int, datetime] | None:
         """The last balance known of the account (UGX) and when."""
         with self.store.reader() as connection:

@@ -28,14 +28,18 @@ from sqlalchemy import (
     and_,
     case,
     cast,
+    event,
     false,
     func,
     literal_column,
     null,
     or_,
     select,
+    text,
 )
-from sqlalchemy.schema import CreateView
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import ExecutableDDLElement
+from sqlalchemy.sql.compiler import DDLCompiler
 
 from mambo_io.model import (
     NOT_REPORTED,
@@ -403,5 +407,20 @@ def _results_view() -> Select[Any]:
     )
 
 
-create_results = CreateView(_results_view(), "results", metadata=metadata)
-results = create_results.table
+class CreateResults(ExecutableDDLElement):
+    """`CREATE VIEW results`, written in each store's own words."""
+
+    query = _results_view()
+
+
+@compiles(CreateResults)
+def _create_results(element: CreateResults, compiler: DDLCompiler, **_: Any) -> str:
+    return f"CREATE VIEW results AS {compiler.sql_compiler.process(element.query, literal_binds=True)}"
+
+
+create_results = CreateResults()
+drop_results = text("DROP VIEW results")
+event.listen(metadata, "after_create", create_results)
+
+# The view as it is read. Of a metadata of its own: `metadata.create_all` would make a table of it.
+results = Table("results", MetaData(), *(Column(each.name, each.type) for each in CreateResults.query.selected_columns))

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from sqlalchemy import Connection, MetaData, Table, column, insert, select, text
 from sqlalchemy import table as table_of
-from sqlalchemy.schema import DropView
 
 from mambo_io.model import CampaignState
 from mambo_io.tables import (
@@ -20,9 +19,9 @@ from mambo_io.tables import (
     campaigns,
     create_results,
     deliveries,
+    drop_results,
     ledger_meta,
     rejected_recipients,
-    results,
 )
 
 
@@ -35,7 +34,7 @@ def upgrade(connection: Connection, version: int) -> None:
 
     A sender of the version before may be at work on it: tables that it knows may gain nothing that it has to fill.
     """
-    connection.execute(DropView(results))
+    connection.execute(drop_results)
     for step in range(version, SCHEMA_VERSION):
         _STEPS[step](connection)
     connection.execute(create_results)

@@ -47,6 +47,11 @@ class Window:
         local = at.astimezone(KAMPALA)
         if self.is_open(local):
             return local
+        return self.opening_after(local)
+
+    def opening_after(self, at: datetime) -> datetime:
+        """The first opening after `at`, also while the window is open, in Africa/Kampala."""
+        local = at.astimezone(KAMPALA)
         day = local.date() if local.time() < self.opens else local.date() + timedelta(days=1)
         return datetime.combine(day, self.opens, KAMPALA)
 

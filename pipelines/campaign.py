@@ -9,135 +9,26 @@ import difflib
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from mambo_io.datasets import refuse_address
 from mambo_io.errors import InputError
 from mambo_io.model import Category
-from mambo_io.window import Window
+from pipelines.campaign_sections import Recipients, Section, Sending, Settling, Suppression, Tariff
 from pipelines.campaign_toml import read_toml
-
-_LATER = "comes with a later version of mambo-pipelines; leave it out"
+from pipelines.schedule import SCHEDULE_HELP, Schedule
 
 CAMPAIGN_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _EDITION = re.compile(r"[A-Za-z0-9][A-Za-z0-9:+._-]{0,63}")
 
 _NAME_HELP = "a name of a to z, 0 to 9 and dashes, 63 at most, such as clinic-day"
-_UGX_HELP = "a whole number of shillings, at least 1, without commas: 600000 or 600_000"
 
 
-def _window(text: str) -> str:
-    try:
-        Window.parse(text)
-    except ValueError:
-        raise ValueError("is no window") from None
-    return text
-
-
-def _path(path: Path) -> Path:
-    if "\0" in str(path):
-        raise ValueError("holds a NUL character, which no path does")
-    if not str(path).isprintable():
-        # A TOML string reads "C:\temp\new.csv" as a tab and a line break.
-        raise ValueError("holds a tab or a line break, as a backslash between double quotes may mean; / is safe")
-    return path
-
-
-Ugx = Annotated[int, Field(ge=1)]
-FilePath = Annotated[Path, Field(strict=False), AfterValidator(_path)]
-
-
-class _Section(BaseModel):
-    """The description of a field is what a person is told to write; it follows the word "Write"."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, hide_input_in_errors=True)
-
-
-class Recipients(_Section):
-    """`[recipients]`: the spreadsheet and how to read it."""
-
-    path: FilePath = Field(description='the path of a CSV, TSV, XLSX or Parquet file: path = "people.csv"')
-    # None: found when it is plain.
-    phone: str | None = Field(default=None, description='the name of a column: phone = "phone"')
-    sheet: str | None = Field(default=None, description='the name of a sheet: sheet = "Clients"')
-    header_row: int = Field(default=1, ge=1, description="the number of the row that holds the column names, from 1")
-    several: Literal["reject", "first"] = Field(default="reject", description='"reject" or "first"')
-    duplicates: Literal["reject", "same_text"] = Field(default="reject", description='"reject" or "same_text"')
-    date_format: str = Field(
-        default="%d/%m/%Y",
-        pattern=r"^([^%]|%-?[aAbBdejmuUVwWyYFG%])+$",  # what Python and polars write alike
-        description='a format as of strftime: date_format = "%d/%m/%Y"',
-    )
-    hidden_rows: Literal["send", "skip"] | None = Field(default=None, description='"send" or "skip"')
-    keep: tuple[str, ...] = Field(
-        default=(), strict=False, description='a list of columns: keep = ["client_id", "district"]'
-    )
-
-
-class Sending(_Section):
-    """`[sending]`: limits, rate and guards. Read again on resume."""
-
-    chunk_size: int = Field(default=100, ge=1, le=1000, description="a whole number from 1 to 1000")
-    concurrency: int = Field(default=2, ge=1, le=64, description="a whole number from 1 to 64")
-    calls_per_second: float = Field(default=5, ge=0, description="a number; 0 is no limit")
-    canary_size: int = Field(default=10, ge=1, le=1000, description="a whole number from 1 to 1000")
-    timeout_s: float = Field(default=20, gt=0, le=25, description="a number of seconds, above 0 and at most 25")
-    max_cost_ugx: Ugx | None = Field(default=None, description=_UGX_HELP)
-    window: Annotated[str, AfterValidator(_window)] = Field(
-        default="08:00-20:00",
-        description='two times of one day, the earlier one first: window = "08:00-20:00"; or "any"',
-    )
-    outside_window: Literal["pause", "wait"] = Field(default="pause", description='"pause" or "wait"')
-    pause_after_unknown: int = Field(default=2, ge=1, description="a whole number of calls, at least 1")
-    pause_after_refused: int = Field(default=2, ge=1, description="a whole number of calls, at least 1")
-    repeat_guard_days: int = Field(
-        default=7, ge=0, le=3_650, description="a whole number of days up to 3650; 0 is no guard"
-    )
-
-
-class Settling(_Section):
-    """`[settlement]`: how unknown calls are settled by the account's balance."""
-
-    settle_after_s: int = Field(
-        default=120, ge=120, le=86_400, description="a whole number of seconds from 120 to 86400"
-    )
-    resend_settled: bool = Field(default=False, description="true or false, without quotes")
-
-
-class Suppression(_Section):
-    """`[suppression]`: files of numbers that must not be messaged."""
-
-    paths: tuple[FilePath, ...] = Field(
-        default=(), strict=False, description='a list of files: paths = ["opt_outs.csv"]'
-    )
-    transactional: Literal[False] = False
-
-    @field_validator("transactional", mode="before")
-    @classmethod
-    def _no_transactional_yet(cls, value: object) -> object:
-        if value is not False:
-            raise ValueError(_LATER)
-        return value
-
-
-class Tariff(_Section):
-    """`[tariff]`: UGX for one segment. A price by network wins over one by category."""
-
-    ugx_per_segment: Ugx = Field(default=50, description=_UGX_HELP)
-    by_network: dict[str, Ugx] = Field(
-        default={}, description="the price of a segment for each network: by_network = { MTN = 45 }"
-    )
-    by_category: dict[Annotated[Category, Field(strict=False)], Ugx] = Field(
-        default={},
-        description="the price of a segment for non_customised, info or customised: by_category = { info = 40 }",
-    )
-
-
-class Campaign(_Section):
+class Campaign(Section):
     """A campaign file. Relative paths are from its own folder and stay in it; `file` is where it was read."""
 
     name: str = Field(pattern=f"^{CAMPAIGN_NAME.pattern}$", description=_NAME_HELP)
@@ -156,6 +47,7 @@ class Campaign(_Section):
     settlement: Settling = Field(default=Settling(), description="a section [settlement]")
     suppression: Suppression = Field(default=Suppression(), description="a section [suppression]")
     tariff: Tariff = Field(default=Tariff(), description="a section [tariff]")
+    schedule: Schedule | None = Field(default=None, description=SCHEDULE_HELP)
     # No key of the file: by its own name it is as unknown as any other.
     file: Path = Field(default=Path(), exclude=True, validation_alias="the file itself")
 
@@ -187,8 +79,6 @@ class Campaign(_Section):
 def load_campaign(file: Path) -> Campaign:
     """Read and check a campaign file. Raises `InputError` (file, key, value, what is allowed)."""
     values = read_toml(file)
-    if "schedule" in values:
-        raise InputError(_LATER, file=file, key="[schedule]")
     try:
         campaign = Campaign.model_validate({**values, "the file itself": file.absolute()})
     except ValidationError as error:
@@ -316,10 +206,11 @@ def _keys_meant(keys: list[str], values: dict[str, Any]) -> str:
 
 
 _THE_KEY_ITSELF = "[key]"  # how pydantic says that the key of a table is wrong, not its value
-_SECTIONS: dict[str, type[_Section]] = {
+_SECTIONS: dict[str, type[Section]] = {
     "recipients": Recipients,
     "sending": Sending,
     "settlement": Settling,
     "suppression": Suppression,
     "tariff": Tariff,
+    "schedule": Schedule,
 }

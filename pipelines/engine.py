@@ -76,6 +76,28 @@ def send_through_engine(
 
 
 @contextmanager
+def standing_server() -> Iterator[None]:
+    """Prefect's settings for as long as the block lasts: the user's own server, or that of `mambo up`.
+
+    Raises `InputError` where there is neither: schedules need a server that stays.
+    """
+    os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET.items()})
+    from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+
+    if get_current_settings().api.url:
+        _check_own_server()
+        yield
+        return
+    if (running := running_server()) is None:
+        raise InputError(
+            "there is no Prefect server", fix="Start `mambo up` in another terminal, or set PREFECT_API_URL."
+        )
+    _ask_no_proxy()
+    with temporary_settings({PREFECT_API_URL: running}):
+        yield
+
+
+@contextmanager
 def _surviving_server() -> Iterator[None]:
     """Sending does not need the server, and the ledger tells how it went: one that goes away is only mentioned."""
     try:
@@ -93,9 +115,7 @@ def _server() -> Iterator[str | None]:
         _check_own_server()
         yield None
         return
-    # Prefect's client would ask a proxy of the user's for the way to this machine.
-    for name in ("NO_PROXY", "no_proxy"):
-        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1"]))
+    _ask_no_proxy()
     if (running := running_server()) is not None:
         yield running
     else:
@@ -103,6 +123,12 @@ def _server() -> Iterator[str | None]:
             print("Starting a Prefect server for this run; the very first start takes half a minute.", file=sys.stderr)
         with serving(ui=False) as url:
             yield url
+
+
+def _ask_no_proxy() -> None:
+    """Prefect's client would ask a proxy of the user's for the way to this machine."""
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1"]))
 
 
 def _check_own_server() -> None:

@@ -51,6 +51,8 @@ _COMMANDS = {
     "reconcile": ("pipelines.cli.reconcile:reconcile", "Settle, add up, report and judge what was sent yesterday."),
     "sandbox": ("pipelines.cli.servers:sandbox", "Run a Mambo API of one's own on this machine."),
     "up": ("pipelines.cli.servers:up", "Run a Prefect server with its pages; `send` uses it while it runs."),
+    "serve": ("pipelines.cli.serve:serve", "Send each campaign of a folder at its time, until Ctrl-C."),
+    "schedule": ("pipelines.cli.serve:schedule", "Show when the campaigns of a folder are sent next."),
     "store": ("pipelines.cli.records:store", "Look at the ledger's store, or back it up."),
 }
 

@@ -6,27 +6,37 @@ import contextvars
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import polars as pl
 from prefect import flow, runtime
 from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
 from prefect.states import Failed
 
+from mambo_io import control
 from mambo_io.datasets import write_dataset
 from mambo_io.errors import InputError, Stopped
 from mambo_io.ledger import CampaignRow, Ledger
-from mambo_io.model import Outcome
+from mambo_io.model import CampaignState, Outcome, StopReason
 from mambo_io.settings import MamboSettings, load_settings
+from mambo_io.window import KAMPALA
 from pipelines import prepare as steps
 from pipelines.campaign import Campaign, load_campaign
+from pipelines.due import SERVICE_STOPPED
 from pipelines.edition import Loaded, Prepared, Priced
 from pipelines.estimate import make_estimate
 from pipelines.flows.steps import mask_engine_logs, masked, step
 from pipelines.opening import DEFAULT_EDITION, open_ledger, open_store, send_command
+from pipelines.planned import skip_edition
 from pipelines.runs import begun_edition, check_target, send_edition
+from pipelines.schedule import DEFAULT_MAX_LATENESS, edition_of, lateness_of
 from pipelines.schemas import RESULTS, check_frame
 from pipelines.sending import Progress
 from pipelines.summary import CampaignSummary, stop_text
@@ -124,12 +134,12 @@ def write_results(summary: CampaignSummary, settings: MamboSettings, output: Pat
 def _run_name() -> str:
     """NAME/EDITION. A file that cannot be read is told by the run itself: an error here would leave it pending."""
     parameters = runtime.flow_run.parameters
-    file = Path(parameters["campaign"])
+    file, edition = Path(parameters["campaign"]), parameters.get("edition")
     try:
-        name = load_campaign(file).name
+        spec = load_campaign(file)
     except InputError:
-        name = file.stem
-    return f"{name}/{parameters.get('edition') or DEFAULT_EDITION}"
+        return f"{file.stem}/{edition or DEFAULT_EDITION}"
+    return f"{spec.name}/{edition or _edition_of_run(spec)}"
 
 
 @flow(name="send-campaign", flow_run_name=_run_name, retries=0, persist_result=False, log_prints=False)
@@ -146,15 +156,22 @@ def send_campaign(
     """Send a campaign, or go on where it stopped.
 
     `campaign` is the path of a campaign file, `edition` which sending of it, `approved` the digest of an estimate that
-    a person approved, `output` a file for the results table. The settings are those of the environment.
+    a person approved, `output` a file for the results table. The settings are those of the environment. Of a run that
+    a schedule has made the edition is its scheduled time (`2026-11-30T09:00`); one that is later than the campaign's
+    `max_lateness`, and of which nothing is known yet, is skipped, which is recorded.
 
-    Returns the summary when nothing is left to do. Otherwise the run ends Failed with the name `Stopped`, and the
-    caller gets `mambo_io.errors.Stopped`, which says why and what to type. Raises `InputError` for wrong input.
+    Returns the summary when nothing is left to do. Otherwise the run ends Failed with the name `Stopped` (or
+    `Skipped`), and the caller gets `mambo_io.errors.Stopped`, which says why and what to type. Raises `InputError` for
+    wrong input.
     """
     mask_engine_logs()
-    spec, settings, edition = load_campaign(Path(campaign)), load_settings(), edition or DEFAULT_EDITION
+    spec, settings = load_campaign(Path(campaign)), load_settings()
+    scheduled = _scheduled_time() if edition is None else None
+    edition = edition or _edition_of_run(spec)
     check_target(spec, settings)
     ledger = open_ledger(settings)
+    if scheduled is not None and (late := _lateness(spec, scheduled)) and not _is_known(ledger, spec, edition):
+        return _ended(skip_edition(spec, settings, edition=edition, detail=late))
     prepared: Prepared | None = None
     begun = begun_edition(ledger, spec, edition, settings)
     if begun is None:
@@ -168,19 +185,76 @@ def send_campaign(
     sent_before = 0 if ledger is None or begun is None else _in_accepted_calls(ledger, begun)
     command = send_command(Path(campaign), edition)
     summary = send_chunks(spec, settings, edition, prepared, approved, accept_canary, sent_before, command)
+    if summary.stop_reason == StopReason.SIGNAL and _stopped_with_its_service():
+        summary = _explained(summary, settings, SERVICE_STOPPED)
     write_results(summary, settings, Path(output) if output is not None else None)
-    if summary.exit_code == 0:
-        return summary
-    told = _told(summary)
-    return Failed(name="Stopped", message=told, data=Stopped(told))
+    return _ended(summary)
 
 
 # Where the function itself is found: `serve` pickles it for another process, by this name instead of with all it uses.
 send_campaign.fn.__qualname__ = "send_campaign.fn"
 
 
+def _scheduled_time() -> datetime | None:
+    """When this run was to begin, if a schedule has made it. Any other run has such a time, too: that of its click."""
+    context = FlowRunContext.get()
+    run = context.flow_run if context is not None else None
+    return run.expected_start_time if run is not None and run.auto_scheduled else None
+
+
+def _edition_of_run(campaign: Campaign) -> str:
+    scheduled = _scheduled_time()
+    if scheduled is None:
+        return DEFAULT_EDITION
+    return edition_of(scheduled, campaign.schedule.zone if campaign.schedule is not None else KAMPALA)
+
+
+def _lateness(campaign: Campaign, scheduled: datetime) -> str | None:
+    """By how much it is too late for a run of this time; None while it is not."""
+    allowed = campaign.schedule.max_lateness if campaign.schedule is not None else DEFAULT_MAX_LATENESS
+    late = datetime.now(UTC) - scheduled
+    if late <= lateness_of(allowed):
+        return None
+    return f"it was to begin {str(late).partition('.')[0]} before it could, and max_lateness is {allowed}"
+
+
+def _is_known(ledger: Ledger | None, campaign: Campaign, edition: str) -> bool:
+    """Whether a run has taken the edition up in time, whatever has become of it."""
+    return ledger is not None and ledger.find(campaign.name, edition) is not None
+
+
+def _stopped_with_its_service() -> bool:
+    """Whether a run that got a signal was stopped with the program that serves it, and not by a person in Prefect."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None or context.flow_run.deployment_id is None:
+        return False
+    try:
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(context.flow_run.id).state
+    except (httpx.HTTPError, RuntimeError):  # the server has gone away, which no person does to cancel a run
+        return True
+    return state is None or not state.is_cancelling()
+
+
+def _explained(summary: CampaignSummary, settings: MamboSettings, detail: str) -> CampaignSummary:
+    with open_store(settings) as store, store.writer() as connection:
+        control.explain_stop(connection, Ledger(store).get(summary.campaign, summary.edition), detail)
+    return replace(summary, stop_detail=detail)
+
+
+def _ended(summary: CampaignSummary) -> CampaignSummary | State[CampaignSummary]:
+    """What the flow gives back."""
+    if summary.exit_code == 0 and summary.state != CampaignState.SKIPPED:
+        return summary
+    told = _told(summary)
+    name = "Skipped" if summary.state == CampaignState.SKIPPED else "Stopped"
+    return Failed(name=name, message=told, data=Stopped(told))
+
+
 def _told(summary: CampaignSummary) -> str:
     """The summary in one line without anything personal."""
+    if summary.state == CampaignState.SKIPPED:
+        return f"{summary.label}: skipped: {stop_text(summary.stop_reason, summary.stop_detail)}."
     counts = ", ".join(f"{count:,} {outcome}" for outcome, count in summary.outcomes.items())
     why = f" Stopped: {stop_text(summary.stop_reason, summary.stop_detail)}." if summary.exit_code else ""
     why += " A person has paused it." if summary.held_by is not None else ""

@@ -59,7 +59,7 @@ def test_nothing_is_open_while_a_call_is_made(store: Store, connection: Connecti
     assert not connection.in_transaction()
     # SQLite lets one in at a time; PostgreSQL is asked for the very row that a claim locks.
     with store.writer() as other, other.begin():
-        assert other.execute(select(campaigns.c.id).with_for_update(nowait=True)).all() == [(run.campaign.id,)]
+        assert other.scalars(select(campaigns.c.id).with_for_update(nowait=True)).all() == [run.campaign.id]
 
 
 def test_what_came_back_and_what_goes_out_is_one_commit(store: Store, connection: Connection) -> None:

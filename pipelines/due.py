@@ -1,0 +1,139 @@
+"""Which editions want a run now, by the ledger and the campaign files: those whose time has come and that no run has
+begun, and those that go on by themselves.
+
+What time heals goes on in the next sending window: a stop at the end of the window, at the day's limit, for want of a
+connection, or because the process was killed. What a person has approved or resumed, and what stopped with the program
+that serves it, goes on at once, inside the window. Everything else waits for a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from mambo_io.ledger import CampaignRow, Ledger, to_us
+from mambo_io.model import CampaignState, StopReason
+from mambo_io.settings import MamboSettings
+from mambo_io.store import StoreBusy
+from mambo_io.window import Window, day_start
+from pipelines.campaign import Campaign
+from pipelines.schedule import edition_of, time_of
+
+# A scheduled run has so long to begin before it counts as missed.
+GRACE = timedelta(seconds=60)
+
+SERVICE_STOPPED = "with the program that served it"  # the detail of a stop by a signal
+
+_KILLED = "its process ended"
+_HEALED_BY_TIME = (
+    StopReason.OUTSIDE_WINDOW,
+    StopReason.DAY_BUDGET,
+    StopReason.NO_CONNECTION,
+    StopReason.RATE_LIMITED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A run that an edition wants. `key` names the occasion: for one occasion there is one run. `scheduled` is the time
+    of one that was missed."""
+
+    campaign: str
+    edition: str
+    why: str
+    key: str
+    scheduled: datetime | None = None
+
+    @property
+    def label(self) -> str:
+        return f"{self.campaign}/{self.edition}"
+
+
+def missed(campaign: Campaign, ledger: Ledger | None, *, written_at: datetime, now: datetime) -> Wanted | None:
+    """The edition of the last scheduled time, if nothing is known of it, it is not too late for it, and the campaign
+    file had been written by then: a schedule begins with its file, not with a time before it."""
+    schedule = campaign.schedule
+    at = None if schedule is None else schedule.last_time(now)
+    if schedule is None or at is None or at < written_at or not GRACE < now - at <= schedule.lateness:
+        return None
+    edition = edition_of(at, schedule.zone)
+    if ledger is not None and ledger.find(campaign.name, edition) is not None:
+        return None
+    return Wanted(campaign.name, edition, "its scheduled run did not begin", f"{campaign.name}/{edition}/missed", at)
+
+
+def going_on(campaign: Campaign, ledger: Ledger, settings: MamboSettings, *, now: datetime) -> Iterator[Wanted]:
+    """The scheduled editions of the campaign that go on by themselves now."""
+    for row in ledger.campaigns():
+        if row.name != campaign.name or (row.account, row.host) != (settings.account, settings.host):
+            continue
+        if (wanted := _goes_on(row, campaign, ledger, now)) is not None:
+            yield wanted
+
+
+def _goes_on(row: CampaignRow, campaign: Campaign, ledger: Ledger, now: datetime) -> Wanted | None:
+    window = Window.parse(campaign.sending.window)
+    is_scheduled = campaign.schedule is not None and time_of(row.edition, campaign.schedule.zone) is not None
+    if not is_scheduled or row.is_test or row.held_by is not None or not (window is None or window.is_open(now)):
+        return None
+    occasion = _occasion(row, ledger)
+    if occasion is None:
+        return None
+    why, since, at_once = occasion
+    if not at_once and now < _next_chance(window, since):
+        return None
+    if row.state is not CampaignState.PAUSED and _is_at_work(row, ledger):
+        return None
+    return Wanted(row.name, row.edition, why, f"{row.label}/{to_us(since)}")
+
+
+def _occasion(row: CampaignRow, ledger: Ledger) -> tuple[str, datetime, bool] | None:
+    """Why the edition may go on by itself, since when it stands still, and whether it goes on at once."""
+    match row.state:
+        case CampaignState.SENDING:
+            return _KILLED, ledger.last_sign(row), False
+        case CampaignState.PLANNED:
+            return _approved(row, ledger) or (_KILLED, row.planned_at, False)
+        case CampaignState.PAUSED:
+            return _of_paused(row, ledger)
+        case (
+            CampaignState.PLANNING
+            | CampaignState.AWAITING_APPROVAL
+            | CampaignState.COMPLETE
+            | CampaignState.CANCELLED
+            | CampaignState.SKIPPED
+        ):
+            return None
+        case _:
+            assert_never(row.state)
+
+
+def _of_paused(row: CampaignRow, ledger: Ledger) -> tuple[str, datetime, bool] | None:
+    if row.stop_reason is None:  # a person had to say yes to what was left of it
+        return _approved(row, ledger)
+    assert row.ended_at is not None, "a run has ended when it is paused for a reason"
+    if row.stop_reason == StopReason.PAUSED:
+        return "resumed by a person", row.ended_at, True
+    if row.stop_reason == StopReason.SIGNAL and row.stop_detail == SERVICE_STOPPED:
+        return f"stopped {SERVICE_STOPPED}", row.ended_at, True
+    return (row.stop_reason, row.ended_at, False) if row.stop_reason in _HEALED_BY_TIME else None
+
+
+def _approved(row: CampaignRow, ledger: Ledger) -> tuple[str, datetime, bool] | None:
+    approval = ledger.approval(row)
+    return None if approval is None else ("approved by a person", approval.at, True)
+
+
+def _next_chance(window: Window | None, since: datetime) -> datetime:
+    return day_start(since) + timedelta(days=1) if window is None else window.opening_after(since)
+
+
+def _is_at_work(row: CampaignRow, ledger: Ledger) -> bool:
+    """Whether a sender holds the edition; one that was killed does not any more."""
+    try:
+        with ledger.store.locked_writer(row.label):
+            return False
+    except StoreBusy:
+        return True

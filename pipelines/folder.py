@@ -1,0 +1,68 @@
+"""The campaign files of a folder, read again whenever one of them has changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mambo_io.errors import InputError
+from pipelines.campaign import Campaign, load_campaign
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignFile:
+    """A campaign file as it stands there; `problem` instead of a campaign where it cannot be one."""
+
+    path: Path
+    version: tuple[int, ...]
+    written_at: datetime
+    campaign: Campaign | None
+    problem: str | None
+
+
+class CampaignFolder:
+    """A folder of campaign files (`*.toml`, not in folders below it)."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises `InputError` where there is no such folder."""
+        if not folder.is_dir():
+            raise InputError("is no folder", file=folder, fix="Name the folder that holds the campaign files.")
+        self.folder = folder.absolute()
+        self.files: dict[Path, CampaignFile] = {}
+
+    def read(self) -> list[CampaignFile]:
+        """Read what is new or changed; gives those, also the ones that cannot be read. `files` holds them all.
+
+        Two campaigns of one name are one too many: the ledger knows them by it. The second, by file name, is refused.
+        """
+        before, self.files = self.files, {}
+        names: dict[str, Path] = {}
+        for path in sorted(self.folder.glob("*.toml")):
+            try:
+                found = path.stat()
+            except OSError:  # gone this very moment
+                continue
+            version = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+            known = before.get(path)
+            if known is None or known.version != version:
+                known = _read(path, version, datetime.fromtimestamp(found.st_mtime, UTC))
+            if known.campaign is not None:
+                other = names.setdefault(known.campaign.name, path)
+                if other != path:
+                    problem = f"{path}: name: is the name of the campaign in {other.name}, too: {known.campaign.name}"
+                    known = CampaignFile(path, version, known.written_at, None, problem)
+            self.files[path] = known
+        return [file for path, file in self.files.items() if before.get(path) != file]
+
+    @property
+    def campaigns(self) -> list[CampaignFile]:
+        """The files that hold a campaign."""
+        return [file for file in self.files.values() if file.campaign is not None]
+
+
+def _read(path: Path, version: tuple[int, ...], written_at: datetime) -> CampaignFile:
+    try:
+        return CampaignFile(path, version, written_at, load_campaign(path), None)
+    except InputError as error:
+        return CampaignFile(path, version, written_at, None, error.message)
