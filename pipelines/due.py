@@ -20,11 +20,10 @@ from mambo_io.store import StoreBusy
 from mambo_io.window import Window, day_start
 from pipelines.campaign import Campaign
 from pipelines.schedule import edition_of, time_of
+from pipelines.summary import SERVICE_STOPPED
 
 # A scheduled run has so long to begin before it counts as missed.
 GRACE = timedelta(seconds=60)
-
-SERVICE_STOPPED = "with the program that served it"  # the detail of a stop by a signal
 
 _KILLED = "its process ended"
 _HEALED_BY_TIME = (
@@ -117,7 +116,7 @@ def _of_paused(row: CampaignRow, ledger: Ledger) -> tuple[str, datetime, bool] |
     if row.stop_reason == StopReason.PAUSED:
         return "resumed by a person", row.ended_at, True
     if row.stop_reason == StopReason.SIGNAL and row.stop_detail == SERVICE_STOPPED:
-        return f"stopped {SERVICE_STOPPED}", row.ended_at, True
+        return "the program that served it was stopped", row.ended_at, True
     return (row.stop_reason, row.ended_at, False) if row.stop_reason in _HEALED_BY_TIME else None
 
 

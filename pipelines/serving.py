@@ -77,6 +77,7 @@ class FolderServer:
         stopping = asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            tending.cancel()
             if self._stop.is_set() and runner.started:
                 await self._drain(runner)
             await serving

@@ -12,6 +12,8 @@ from mambo_io.model import FINAL_STATES, NOT_REPORTED, CampaignState, ChunkState
 NOBODY_COUNTED = "nobody in it was counted"  # the detail of a canary that cannot tell anything
 UNKNOWN_CALLS = "unknown_calls"  # the stop reason of a campaign of which only unknown calls are left
 
+SERVICE_STOPPED = "the program that served it was stopped; calls in flight were waited for"  # of a stop by a signal
+
 RESOLVED = "resolved"  # a settlement or a person put the last unknown calls back into the plan
 
 _DIFFERENCES = {
@@ -134,6 +136,8 @@ def stop_text(reason: str | None, detail: str | None = None) -> str:
     """Why a run stopped, in words for a person."""
     if reason == StopReason.CANARY and detail == NOBODY_COUNTED:
         return "of the first people the API counted nobody, so the estimate is not confirmed; accept that to go on"
+    if reason == StopReason.SIGNAL and detail is not None:
+        return detail
     words = _STOPS.get(reason or "", reason or "not stopped")
     return f"{words} ({detail})" if detail else words
 

@@ -29,7 +29,6 @@ from mambo_io.settings import MamboSettings, load_settings
 from mambo_io.window import KAMPALA
 from pipelines import prepare as steps
 from pipelines.campaign import Campaign, load_campaign
-from pipelines.due import SERVICE_STOPPED
 from pipelines.edition import Loaded, Prepared, Priced
 from pipelines.estimate import make_estimate
 from pipelines.flows.steps import mask_engine_logs, masked, step
@@ -39,7 +38,7 @@ from pipelines.runs import begun_edition, check_target, send_edition
 from pipelines.schedule import DEFAULT_MAX_LATENESS, edition_of, lateness_of
 from pipelines.schemas import RESULTS, check_frame
 from pipelines.sending import Progress
-from pipelines.summary import CampaignSummary, stop_text
+from pipelines.summary import SERVICE_STOPPED, CampaignSummary, stop_text
 
 _PROGRESS_EVERY_S = 3.0
 

@@ -51,8 +51,17 @@ def step(name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
 
 
 def mask_engine_logs() -> None:
-    """Whatever the engine logs of a run, a traceback of a defect included, goes out without numbers."""
+    """Whatever the engine logs of a run goes out without numbers, and of our own errors without a traceback."""
     for name in ("prefect.flow_runs", "prefect.task_runs", "prefect"):
         for handler in logging.getLogger(name).handlers:
             if not any(isinstance(known, MaskingFilter) for known in handler.filters):
+                handler.addFilter(_told_in_a_line)
                 handler.addFilter(MaskingFilter())
+
+
+def _told_in_a_line(record: logging.LogRecord) -> bool:
+    """An error of ours is an end that was foreseen, and says all there is to say."""
+    if record.exc_info and isinstance(record.exc_info[1], MamboError):
+        record.msg, record.args = f"{record.getMessage()}: {record.exc_info[1].message}", None
+        record.exc_info = None
+    return True
