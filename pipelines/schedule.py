@@ -25,6 +25,7 @@ SCHEDULE_HELP = 'a section [schedule] with either cron = "0 9 * * MON" or at = "
 
 _CRON_FIELDS = 5
 _CRON_FIELD = re.compile(r"[0-9A-Z*,/-]+")
+_REACH_OF_ONE = re.compile(r"\b(\w+)-\1\b")  # which cron programs do not read alike
 _LATENESS = re.compile(r"([1-9]\d{0,3})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _LOCAL_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?")
@@ -33,7 +34,7 @@ _EDITION = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")
 
 def _check_cron(text: str) -> str:
     fields = text.upper().split()
-    if len(fields) != _CRON_FIELDS or not all(map(_CRON_FIELD.fullmatch, fields)):
+    if len(fields) != _CRON_FIELDS or not all(map(_CRON_FIELD.fullmatch, fields)) or _REACH_OF_ONE.search(text):
         raise ValueError("is no cron line: minute, hour, day of the month, month, day of the week")
     if "*" not in (fields[2], fields[4]):
         # Cron programs differ in whether both must hold or one is enough.
@@ -46,8 +47,10 @@ def _check_cron(text: str) -> str:
 
 
 def _local_times(given: object) -> object:
-    """One time or a list of them, as TOML writes it or between quotes."""
-    return tuple(map(_local_time, given if isinstance(given, list | tuple) else [given]))
+    """One time or a list of them, as TOML writes it or between quotes; the earliest first."""
+    if given is None:
+        return None
+    return tuple(sorted(map(_local_time, given if isinstance(given, list | tuple) else [given])))
 
 
 def _local_time(given: object) -> datetime:
@@ -82,8 +85,8 @@ class Schedule(Section):
     cron: Annotated[str, AfterValidator(_check_cron)] | None = Field(
         default=None, description='minute, hour, day of the month, month, day of the week: cron = "0 9 * * MON"'
     )
-    at: Annotated[tuple[datetime, ...], BeforeValidator(_local_times)] = Field(
-        default=(), description='a local time, or a list of them: at = "2026-12-01 09:00"'
+    at: Annotated[tuple[datetime, ...], BeforeValidator(_local_times)] | None = Field(
+        default=None, description='a local time, or a list of them: at = "2026-12-01 09:00"'
     )
     timezone: Annotated[str, AfterValidator(_check_timezone)] = Field(
         default=KAMPALA.key, description='the name of a time zone: timezone = "Africa/Kampala"'
@@ -129,11 +132,11 @@ class Schedule(Section):
 
     def told(self) -> str:
         """In a few words: `0 9 * * MON, Africa/Kampala`."""
-        when = self.cron or ", ".join(f"{at:%Y-%m-%d %H:%M}" for at in sorted(self.at))
+        when = self.cron or ", ".join(f"{at:%Y-%m-%d %H:%M}" for at in self.at or ())
         return f"{when}, {self.timezone}"
 
     def _listed(self) -> list[datetime]:
-        return sorted(at.replace(tzinfo=self.zone) for at in self.at)
+        return [at.replace(tzinfo=self.zone) for at in self.at or ()]
 
     def _local(self, moment: datetime) -> datetime:
         return moment.astimezone(self.zone).replace(tzinfo=None)

@@ -179,7 +179,7 @@ def _schedules(campaign: Campaign) -> Iterator[Schedule]:
         return
     if schedule.cron is not None:
         yield Cron(schedule.cron, timezone=schedule.timezone)
-    for at in sorted(schedule.at):
+    for at in schedule.at or ():
         yield RRule(f"DTSTART:{at:%Y%m%dT%H%M%S}\nRRULE:FREQ=DAILY;COUNT=1", timezone=schedule.timezone)
 
 

@@ -56,6 +56,7 @@ DEFAULTS: dict[str, Any] = {
     "tariff.by_network": {},
     "tariff.by_category": {},
     "approval": "none",
+    "schedule": None,
 }
 
 # Every key once, with a value that is not its default.
@@ -106,6 +107,11 @@ transactional = false
 ugx_per_segment = 40
 by_network = { MTN = 45, Airtel = 38 }
 by_category = { info = 60 }
+
+[schedule]
+cron = "30 9 * * MON-FRI"
+timezone = "Africa/Nairobi"
+max_lateness = "2h"
 """
 
 
@@ -160,6 +166,12 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
     # What the ledger keeps of a campaign is what the file says.
     kept = campaign.model_dump(mode="json", exclude_none=True)
     assert kept == tomllib.loads(FULL)
+
+
+@pytest.mark.parametrize("keys", ["", 'cron = "0 9 * * *"\nat = "2026-12-01 09:00"', "at = []"])
+def test_a_schedule_is_either_a_cron_line_or_times(tmp_path: Path, keys: str) -> None:
+    said = refusal(write(tmp_path, f"{GOOD}\n[schedule]\n{keys}\n"))
+    assert said.startswith("clinic-day.toml, [schedule]: needs cron or at, and not both. Write a section [schedule]")
 
 
 def test_paths_are_from_the_folder_of_the_file(tmp_path: Path) -> None:
@@ -318,6 +330,20 @@ def test_what_is_required(tmp_path: Path, old: str, new: str, message: str) -> N
         ("settlement", "settle_after_s = 60", ("settle_after_s: '60' is not allowed. Write a whole number of seconds "
                        "from 120 to 86400.")),
         ("settlement", 'resend_settled = "yes"', "resend_settled: 'yes' is not allowed. Write true or false, without"),
+        # When it is sent by itself
+        ("schedule", 'cron = "every monday"', ("cron: 'every monday' is no cron line: minute, hour, day of the month, "
+                      "month, day of the week. Write minute, hour")),
+        ("schedule", 'cron = "0 9 * * 8"', "cron: '0 9 * * 8' is no cron line, or one of a day that never comes"),
+        ("schedule", 'cron = "0 9 31 2 *"', "cron: '0 9 31 2 *' is no cron line, or one of a day that never comes"),
+        ("schedule", 'cron = "0 9 1 * MON"', "cron: '0 9 1 * MON' names days of the month and days of the week; one"),
+        ("schedule", 'cron = "@daily"', "cron: '@daily' is no cron line"),
+        ("schedule", 'at = "tomorrow"', "at: 'tomorrow' is no date with a time. Write a local time, or a list of"),
+        ("schedule", 'at = "2026-02-30 09:00"', "at: '2026-02-30 09:00' names a day or an hour that does not exist"),
+        ("schedule", "at = 2026-12-01", "at: '2026-12-01' is no date with a time"),
+        ("schedule", "at = 2026-12-01T09:00:00+03:00", ("at: '2026-12-01 09:00:00+03:00' is no plain local time; the "
+                     "key timezone says where")),
+        ("schedule", 'timezone = "Kampala"', "timezone: 'Kampala' is no time zone. Write the name of a time zone"),
+        ("schedule", 'max_lateness = "soon"', "max_lateness: 'soon' is no length of time. Write a whole number of"),
         # What later versions bring
         ("suppression", "transactional = true", "transactional: 'true' comes with a later version"),
         # Keys that are not there, or belong elsewhere
@@ -340,7 +366,7 @@ def test_what_the_sections_may_hold(tmp_path: Path, section: str, line: str, mes
     ("line", "message"),
     [
         ('approval = "two"', "approval: 'two' is not allowed. Write \"none\" or \"required\"."),
-        ('schedule = { cron = "0 9 * * *" }', "[schedule]: comes with a later version of mambo-pipelines; leave it"),
+        ('schedule = "0 9 * * *"', "[schedule]: '0 9 * * *' is not allowed. Write a section [schedule] with either"),
         ("max_segments = 256", "max_segments: '256' is not allowed. Write a whole number from 1 to 255."),
         ("max_recipients = 0", "max_recipients: '0' is not allowed. Write a whole number, at least 1."),
         ("sandbox_only = 1", "sandbox_only: '1' is not allowed. Write true or false, without quotes."),
