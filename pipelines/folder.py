@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,6 +30,7 @@ class CampaignFolder:
             raise InputError("is no folder", file=folder, fix="Name the folder that holds the campaign files.")
         self.folder = folder.absolute()
         self.files: dict[Path, CampaignFile] = {}
+        self._loaded: dict[Path, CampaignFile] = {}
 
     def read(self) -> list[CampaignFile]:
         """Read what is new or changed; gives those, also the ones that cannot be read. `files` holds them all.
@@ -37,6 +38,7 @@ class CampaignFolder:
         Two campaigns of one name are one too many: the ledger knows them by it. The second, by file name, is refused.
         """
         before, self.files = self.files, {}
+        loaded, self._loaded = self._loaded, {}
         names: dict[str, Path] = {}
         for path in sorted(self.folder.glob("*.toml")):
             try:
@@ -44,15 +46,16 @@ class CampaignFolder:
             except OSError:  # gone this very moment
                 continue
             version = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
-            known = before.get(path)
-            if known is None or known.version != version:
-                known = _read(path, version, datetime.fromtimestamp(found.st_mtime, UTC))
-            if known.campaign is not None:
-                other = names.setdefault(known.campaign.name, path)
+            file = loaded.get(path)
+            if file is None or file.version != version:
+                file = _read(path, version, datetime.fromtimestamp(found.st_mtime, UTC))
+            self._loaded[path] = file
+            if file.campaign is not None:
+                other = names.setdefault(file.campaign.name, path)
                 if other != path:
-                    problem = f"{path}: name: is the name of the campaign in {other.name}, too: {known.campaign.name}"
-                    known = CampaignFile(path, version, known.written_at, None, problem)
-            self.files[path] = known
+                    problem = InputError(f"is the campaign of {other.name}, too", file=path, value=file.campaign.name)
+                    file = replace(file, campaign=None, problem=problem.message)
+            self.files[path] = file
         return [file for path, file in self.files.items() if before.get(path) != file]
 
     @property

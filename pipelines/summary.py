@@ -136,7 +136,7 @@ def stop_text(reason: str | None, detail: str | None = None) -> str:
     """Why a run stopped, in words for a person."""
     if reason == StopReason.CANARY and detail == NOBODY_COUNTED:
         return "of the first people the API counted nobody, so the estimate is not confirmed; accept that to go on"
-    if reason == StopReason.SIGNAL and detail is not None:
+    if detail == SERVICE_STOPPED:
         return detail
     words = _STOPS.get(reason or "", reason or "not stopped")
     return f"{words} ({detail})" if detail else words

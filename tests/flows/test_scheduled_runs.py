@@ -1,0 +1,125 @@
+"""A run that a schedule has made: its edition is its scheduled time, and one that is too late is skipped.
+
+A run is asked of the server and marked as its scheduler marks one; `tests/week` has the scheduler itself at work.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.flow_engine import run_flow
+from prefect.states import Scheduled
+
+from mambo_io.ledger import Ledger
+from mambo_io.model import CampaignState
+from mambo_io.sandbox import SandboxHandle
+from mambo_io.sandbox.faults import Status
+from mambo_io.store import Store
+from mambo_io.window import KAMPALA
+from pipelines import flows
+from pipelines.schedule import edition_of
+from support.checker import check
+from support.lists import campaign_of
+from support.prefect_server import PrefectServer
+from support.sandboxed import environment, people, rows
+
+pytestmark = pytest.mark.xdist_group("engine")
+
+PEOPLE = 20
+ANY = '[sending]\nwindow = "any"\nchunk_size = 5\nconcurrency = 1\ncalls_per_second = 0\n'
+
+
+@pytest.fixture(scope="module")
+def running_sandbox(start_sandbox: Callable[..., SandboxHandle]) -> SandboxHandle:
+    return start_sandbox(balance_ugx=10_000_000)
+
+
+@pytest.fixture
+def api(running_sandbox: SandboxHandle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SandboxHandle:
+    running_sandbox.set_faults([])
+    for name, value in environment(running_sandbox, str(tmp_path / "ledger.db")).items():
+        monkeypatch.setenv(name, value)
+    return running_sandbox
+
+
+def scheduled_run(engine: PrefectServer, file: Path, at: datetime, *, by_scheduler: bool = True) -> FlowRun:
+    """A flow run as the server's scheduler makes one for this time."""
+    with get_client(sync_client=True) as client:
+        state: State[Any] = Scheduled(scheduled_time=at)
+        run = client.create_flow_run(flows.send_campaign, parameters={"campaign": str(file)}, state=state)
+        if by_scheduler:
+            with closing(sqlite3.connect(engine.home / "prefect.db", timeout=30)) as database, database:
+                database.execute("UPDATE flow_run SET auto_scheduled = 1 WHERE id = ?", [str(run.id)])
+        return client.read_flow_run(run.id)
+
+
+def execute(run: FlowRun) -> State[Any]:
+    found = run_flow(flows.send_campaign, flow_run=run, parameters=run.parameters, return_type="state")
+    assert isinstance(found, State)
+    return found
+
+
+def test_its_edition_is_its_time_in_the_schedules_time_zone(
+    engine: PrefectServer, api: SandboxHandle, tmp_path: Path
+) -> None:
+    """And the same run once more, as a retry or a second worker has it, sends nothing more."""
+    schedule = '[schedule]\ncron = "0 9 * * *"\ntimezone = "Africa/Lagos"'
+    file = campaign_of(
+        tmp_path, people(PEOPLE, block=50), name="lagos", message="To lagos.", sections=ANY + schedule
+    ).file
+    at = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=5)
+    edition = edition_of(at - timedelta(hours=2), KAMPALA)
+    for _ in range(2):
+        assert execute(scheduled_run(engine, file, at)).is_completed()
+        check(str(tmp_path / "ledger.db"), api, "lagos", edition=edition, rows=rows(PEOPLE))
+    assert [run["state_name"] for run in engine.runs(f"lagos/{edition}")] == ["Completed", "Completed"]
+    assert not execute(scheduled_run(engine, file, at, by_scheduler=False)).is_failed()
+    with Store(str(tmp_path / "ledger.db")) as store:
+        editions = {row.edition for row in Ledger(store).campaigns()}
+    assert editions == {edition, "1"}, "a run that somebody has clicked is no scheduled one"
+
+
+def test_one_that_is_too_late_is_skipped_and_stays_so(
+    engine: PrefectServer, api: SandboxHandle, tmp_path: Path
+) -> None:
+    schedule = '[schedule]\ncron = "0 9 * * *"\nmax_lateness = "10m"'
+    file = campaign_of(
+        tmp_path, people(PEOPLE, block=51), name="late", message="To late.", sections=ANY + schedule
+    ).file
+    at, calls = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=11), api.calls().height
+    edition = edition_of(at, KAMPALA)
+    for _ in range(2):
+        state = execute(scheduled_run(engine, file, at))
+        assert (state.type, state.name) == ("FAILED", "Skipped")
+        assert state.message is not None
+        assert state.message.startswith(f"late/{edition}: skipped: its time had passed, so it was not sent (it was to ")
+        assert state.message.endswith(" before it could, and max_lateness is 10m).")
+    with Store(str(tmp_path / "ledger.db")) as store:
+        row = Ledger(store).get("late", edition)
+    assert (row.state, row.stop_reason) == (CampaignState.SKIPPED, "too_late")
+    assert api.calls().height == calls
+
+
+def test_one_that_began_in_time_goes_on_however_late(engine: PrefectServer, api: SandboxHandle, tmp_path: Path) -> None:
+    schedule = '[schedule]\ncron = "0 9 * * *"\nmax_lateness = "10m"'
+    file = campaign_of(
+        tmp_path, people(PEOPLE, block=52), name="begun", message="To begun.", sections=ANY + schedule
+    ).file
+    at = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=9)
+    api.set_faults([Status(http_status=401, skip=2)])
+    assert execute(scheduled_run(engine, file, at)).name == "Stopped"
+    api.set_faults([])
+    schedule = schedule.replace("10m", "1m")  # by which it is late now
+    file = campaign_of(
+        tmp_path, people(PEOPLE, block=52), name="begun", message="To begun.", sections=ANY + schedule
+    ).file
+    assert execute(scheduled_run(engine, file, at)).is_completed()
+    check(str(tmp_path / "ledger.db"), api, "begun", edition=edition_of(at, KAMPALA), rows=rows(PEOPLE))
