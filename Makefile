@@ -9,13 +9,20 @@ PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON = $(shell for python in $(PYTHONS); do "$$python" -c '$(IS_NEW_ENOUGH)' 2>/dev/null && echo "$$python" && break; done)
 
-.PHONY: help demo notebooks test crash settlement lint types format bench wheel wheel-check pins clean
+.PHONY: help demo up serve notebooks test crash settlement lint types format bench wheel wheel-check pins clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## send the example campaign to the sandbox on this machine; nothing leaves it
 	@$(BIN)/mambo demo
+
+up: $(STAMP) ## Prefect's server with its pages, which schedules need; until Ctrl-C
+	@$(BIN)/mambo up
+
+FOLDER ?= .
+serve: $(STAMP) ## send each campaign of a folder at its time, until Ctrl-C: make serve FOLDER=campaigns
+	@$(BIN)/mambo serve "$(FOLDER)"
 
 NOTEBOOKS := $(basename $(notdir $(wildcard notebooks/*.py)))
 EXAMPLE := $(CURDIR)/build/notebooks/example

@@ -20,6 +20,7 @@ from support.environment import REPOSITORY
 from support.workbooks import columns_of
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+PAGES = [README, *(page.read_text(encoding="utf-8") for page in sorted((REPOSITORY / "docs").glob("*.md")))]
 
 
 def blocks(language: str) -> list[str]:
@@ -32,7 +33,7 @@ def typed(line: str) -> list[str]:
     return re.findall(r"`(?:time )?mambo ([^`]+)`", line) or re.findall(r"^mambo ([^#]+)", line)
 
 
-LINES = [line for line in README.splitlines() if typed(line)]
+LINES = [line for page in PAGES for line in page.splitlines() if typed(line)]
 SHELL = [line for block in blocks("sh") for line in block.splitlines()]
 OPTION = re.compile(r"--[a-z][a-z-]+")
 
