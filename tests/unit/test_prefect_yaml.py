@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped] # its stubs are a package of their own, for one test
 from prefect import Flow
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 
