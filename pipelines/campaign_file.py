@@ -71,6 +71,9 @@ window = "08:00-20:00"
 
 # [suppression]
 # paths = ["opt_outs.csv"]     # numbers that must not be messaged
+
+# [schedule]                   # when `mambo serve` sends it by itself
+# cron = "0 9 * * MON"         # or at = "2026-12-01 09:00"
 """
 
 
