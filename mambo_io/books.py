@@ -14,6 +14,7 @@ import polars as pl
 from sqlalchemy import BigInteger, ColumnElement, Connection, and_, cast, func, null, select
 
 from mambo_io.bulk import fetch_all
+from mambo_io.ledger import is_transactional
 from mambo_io.model import CampaignState, ChunkState, Verdict
 from mambo_io.result_rows import charge_is_shared, delivery_of_row, outcome_of_row, reason_of_row
 from mambo_io.tables import (
@@ -33,7 +34,7 @@ TIME = pl.Datetime("us", "Africa/Kampala")
 _EDITION_TYPES: dict[str, Any] = {
     "id": pl.Int64,
     **dict.fromkeys(("campaign", "edition", "account", "category", "sender_id", "state", "stop_reason"), pl.String),
-    **dict.fromkeys(("source", "kept_columns"), pl.String),
+    **dict.fromkeys(("source", "kept_columns", "settings"), pl.String),
     **dict.fromkeys(("rows", "sendable", "segments", "estimated_ugx"), pl.Int64),
     **dict.fromkeys(("planned_at", "first_call_at", "ended_at"), pl.Int64),
 }
@@ -71,19 +72,24 @@ def editions(connection: Connection) -> pl.DataFrame:
     """Every campaign edition, the newest plan first.
 
     Out: id (Int64), campaign, edition, account, category, sender_id, state, stop_reason, source (String), kept_columns
-    (List of String), rows, sendable, segments, estimated_ugx (Int64), planned_at, first_call_at, ended_at (Datetime).
+    (List of String), rows, sendable, segments, estimated_ugx (Int64), planned_at, first_call_at, ended_at (Datetime),
+    transactional (Boolean: does not ask the list of opt-outs).
     """
     k = campaigns.c
     query = (
         select(k.id, k.name, k.edition, k.account, k.category, k.sender_id, k.state, k.stop_reason, k.source)
-        .add_columns(k.kept_columns, k.rows, k.sendable, k.segments, k.estimated_ugx)
+        .add_columns(k.kept_columns, k.settings, k.rows, k.sendable, k.segments, k.estimated_ugx)
         .add_columns(k.planned_at_us, k.first_call_at_us, k.ended_at_us)
         .where(k.state != CampaignState.PLANNING)
         .order_by(k.planned_at_us.desc(), k.id.desc())
     )
     found = _timed(fetch_all(connection, query, _EDITION_TYPES), "planned_at", "first_call_at", "ended_at")
     kept = [json.loads(columns) for columns in found["kept_columns"]]
-    return found.with_columns(pl.Series("kept_columns", kept, dtype=pl.List(pl.String)))
+    transactional = [is_transactional(settings) for settings in found["settings"]]
+    return found.drop("settings").with_columns(
+        pl.Series("kept_columns", kept, dtype=pl.List(pl.String)),
+        pl.Series("transactional", transactional, dtype=pl.Boolean),
+    )
 
 
 def called_between(connection: Connection, start_us: int | None, end_us: int | None) -> set[int]:

@@ -25,18 +25,21 @@ _TYPES: dict[str, Any] = {
 _DIGEST = re.compile(r"(\b[0-9a-f]{32}\b)")  # of a plan; no telephone number is that long
 
 
-def history(connection: Connection, editions: Sequence[CampaignRow]) -> pl.DataFrame:
+def history(connection: Connection, editions: Sequence[CampaignRow] | None) -> pl.DataFrame:
     """What happened to these campaign editions, oldest first: `at` (microseconds, Africa/Kampala), and String:
-    `campaign`, `edition`, `event`, `who`, `detail` (null where there is none).
+    `campaign`, `edition`, `event`, `who`, `detail` (null where there is none). None: what concerns the whole ledger,
+    its list of opt-outs for one; `campaign` and `edition` are null then.
 
     `event` is planned, approved, send_started, held, resumed, cancelled, paused, complete, settled, resolved and
-    others. Telephone numbers are masked, also in what people wrote.
+    others; of the ledger opt_outs_added, opt_out_removed, restored and others. Telephone numbers are masked, also in
+    what people wrote.
     """
     e, k = events.c, campaigns.c
+    of_them = e.campaign_id.is_(None) if editions is None else e.campaign_id.in_([edition.id for edition in editions])
     query = (
         select(e.at_us, k.name, k.edition, e.kind, e.who, e.detail)
-        .join(campaigns, k.id == e.campaign_id)
-        .where(e.campaign_id.in_([edition.id for edition in editions]))
+        .outerjoin(campaigns, k.id == e.campaign_id)
+        .where(of_them)
         .order_by(e.at_us, e.id)
     )
     found = fetch_all(connection, query, _TYPES)

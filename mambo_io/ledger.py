@@ -27,6 +27,7 @@ from mambo_io.tables import (
     events,
     recipient_exceptions,
     recipients,
+    suppressions,
 )
 
 if TYPE_CHECKING:  # loading polars takes longer than summing millions of rows up; only frames need it
@@ -75,6 +76,7 @@ class CampaignRow:
     ended_at: datetime | None
     held_by: str | None  # the person who paused it
     is_test: bool
+    transactional: bool  # does not ask the list of opt-outs
 
     @property
     def label(self) -> str:
@@ -131,6 +133,14 @@ class UnknownCall:
     intent_at: datetime
     reason: str
     evidence: str | None  # what the account's balance says of it
+
+
+@dataclass(frozen=True, slots=True)
+class OptOut:
+    """That somebody wants no messages: since when at the latest, and where that is known from."""
+
+    since: datetime
+    source: str
 
 
 _ROWS = func.count().label("rows")
@@ -284,6 +294,11 @@ class Ledger:
             ).one_or_none()
         return None if row is None else Approval(row.who, from_us(row.at_us))
 
+    def opt_out(self, msisdn: int) -> OptOut | None:
+        """What the list of opt-outs says of a number (digits of E.164); None where it is not on it."""
+        with self.store.reader() as connection:
+            return opt_out_of(connection, msisdn)
+
     def credentials_latch(self, account: str) -> str | None:
         """Why the balance endpoint refused the account's credentials, until a person clears it."""
         with self.store.reader() as connection:
@@ -336,6 +351,15 @@ class Ledger:
             yield from result_pieces(connection, edition)
 
 
+on_list = suppressions.c.campaign_id == 0  # what is of no campaign holds for every one
+
+
+def opt_out_of(connection: Connection, msisdn: int) -> OptOut | None:
+    s = suppressions.c
+    row = connection.execute(select(s.since_us, s.source).where(on_list, s.msisdn == msisdn)).one_or_none()
+    return None if row is None else OptOut(from_us(row.since_us), row.source)
+
+
 def call_name(campaign: CampaignRow, chunk: int) -> str:
     """`clinic-day/1/c0007`: how screens and messages name an API call."""
     return f"{campaign.label}/c{chunk:04d}"
@@ -346,10 +370,16 @@ def campaign_row(row: Row[Any]) -> CampaignRow:
     return CampaignRow(
         **{key: values[key] for key in CampaignRow.__slots__ if key in values and key != "kept_columns"},
         kept_columns=tuple(json.loads(values["kept_columns"])),
+        transactional=is_transactional(values["settings"]),
         planned_at=from_us(values["planned_at_us"]),
         first_call_at=_maybe(values["first_call_at_us"]),
         ended_at=_maybe(values["ended_at_us"]),
     )
+
+
+def is_transactional(settings: str) -> bool:
+    """Whether a plan with these `settings` (JSON) does not ask the list of opt-outs."""
+    return bool(json.loads(settings).get("suppression", {}).get("transactional", False))
 
 
 def _maybe(at_us: int | None) -> datetime | None:

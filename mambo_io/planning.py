@@ -33,7 +33,8 @@ class Plan:
     by piece: row, phone_raw, e164, network_guess, reject_reason, message, encoding, segments, estimated_ugx, chunk,
     and the `kept_columns`. `chunks`: chunk, label, canary, text, text_key, encoding, segments, recipients_count,
     expected_ugx. `suppressed`: numbers (Int64 `msisdn`, `source`) that may not be messaged by this campaign, asked
-    again before each call.
+    again before each call. `listed`: of a transactional campaign, which does not ask the list of opt-outs, how many of
+    those to be sent stand on it.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Plan:
     chunks: pl.DataFrame
     suppressed: pl.DataFrame
     is_test: bool = False  # the message to one's own phone
+    listed: int | None = None
 
 
 def write_plan(connection: Connection, plan: Plan, *, who: str, awaits_approval: bool = False) -> CampaignRow:
@@ -93,6 +95,18 @@ def write_plan(connection: Connection, plan: Plan, *, who: str, awaits_approval:
                 "detail": f"{plan.sendable} recipients, {plan.chunks.height} calls",
             },
         )
+        if plan.listed is not None:
+            connection.execute(
+                insert(events),
+                {
+                    "campaign_id": campaign_id,
+                    "account": plan.account,
+                    "at_us": now_us,
+                    "kind": "transactional",
+                    "who": who,
+                    "detail": f"the list of opt-outs is not asked; {plan.listed} of the recipients are on it",
+                },
+            )
         return campaign_row(connection.execute(select(campaigns).where(campaigns.c.id == campaign_id)).one())
 
 

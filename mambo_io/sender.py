@@ -86,6 +86,7 @@ class Sender:
         self.side_file = side_file
         self._watch = file_watch(connection)
         self._sql = Prepared(connection, the_campaign=campaign.id, the_account=campaign.account)
+        self._people = statements.PEOPLE_OF_TRANSACTIONAL if campaign.transactional else statements.PEOPLE
         self._run = run
         self._who = who
         self._epoch = 0
@@ -330,7 +331,7 @@ class Sender:
 
     def _ready(self, chunk: Any) -> ClaimedCall | None:
         """The call of a planned chunk without those who opted out since; None when nobody is left in it."""
-        everybody = self._sql.tuples(statements.PEOPLE, the_chunk=chunk.chunk)
+        everybody = self._sql.tuples(self._people, the_chunk=chunk.chunk)
         people = [person for person in everybody if not person[-1]]
         rows, msisdns, estimates_ugx, _ = zip(*people, strict=True) if people else ((),) * 4
         cost_ugx = sum(estimates_ugx)

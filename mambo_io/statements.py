@@ -5,8 +5,11 @@ Parameters begin with `the_` where a column has the same name. Money in UGX, tim
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BindParameter,
+    Select,
     and_,
     bindparam,
     case,
@@ -146,15 +149,21 @@ PLANNED = (
 )
 PLANNED_CANARIES = PLANNED.where(chunks.c.canary)
 # The CASE keeps SQLite from looking for each person twice, once for each half of an OR.
-_IS_OPTED_OUT = exists().where(
-    suppressions.c.msisdn == recipients.c.msisdn,
-    case((suppressions.c.campaign_id == 0, true()), else_=suppressions.c.campaign_id == _CAMPAIGN),
-)
-PEOPLE = (
-    select(recipients.c.row, recipients.c.msisdn, recipients.c.estimated_ugx, _IS_OPTED_OUT)
-    .where(recipients.c.campaign_id == _CAMPAIGN, recipients.c.chunk == _CHUNK)
-    .order_by(recipients.c.row)
-)
+_of_this_or_all = case((suppressions.c.campaign_id == 0, true()), else_=suppressions.c.campaign_id == _CAMPAIGN)
+
+
+def _people(opt_outs: ColumnElement[bool]) -> Select[Any]:
+    """The people of a call, and of each whether one of these opt-outs is theirs."""
+    is_opted_out = exists().where(suppressions.c.msisdn == recipients.c.msisdn, opt_outs)
+    return (
+        select(recipients.c.row, recipients.c.msisdn, recipients.c.estimated_ugx, is_opted_out)
+        .where(recipients.c.campaign_id == _CAMPAIGN, recipients.c.chunk == _CHUNK)
+        .order_by(recipients.c.row)
+    )
+
+
+PEOPLE = _people(_of_this_or_all)
+PEOPLE_OF_TRANSACTIONAL = _people(suppressions.c.campaign_id == _CAMPAIGN)
 LEAVE_OUT = (
     update(recipients)
     .where(

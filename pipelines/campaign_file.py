@@ -70,7 +70,7 @@ max_cost_ugx = 100_000
 window = "08:00-20:00"
 
 # [suppression]
-# paths = ["opt_outs.csv"]     # numbers that must not be messaged
+# paths = ["opt_outs.csv"]     # numbers that must not be messaged, besides the list of `mambo opt-outs`
 
 # [schedule]                   # when `mambo serve` sends it by itself
 # cron = "0 9 * * MON"         # or at = "2026-12-01 09:00"

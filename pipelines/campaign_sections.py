@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from mambo_io.model import Category
 from mambo_io.window import Window
-
-LATER = "comes with a later version of mambo-pipelines; leave it out"
 
 UGX_HELP = "a whole number of shillings, at least 1, without commas: 600000 or 600_000"
 
@@ -94,19 +92,15 @@ class Settling(Section):
 
 
 class Suppression(Section):
-    """`[suppression]`: files of numbers that must not be messaged."""
+    """`[suppression]`: files of numbers that must not be messaged, besides the ledger's list of opt-outs.
+
+    A transactional campaign tells people what they have asked for or have to know: it does not ask the ledger's list.
+    """
 
     paths: tuple[FilePath, ...] = Field(
         default=(), strict=False, description='a list of files: paths = ["opt_outs.csv"]'
     )
-    transactional: Literal[False] = False
-
-    @field_validator("transactional", mode="before")
-    @classmethod
-    def _no_transactional_yet(cls, value: object) -> object:
-        if value is not False:
-            raise ValueError(LATER)
-        return value
+    transactional: bool = Field(default=False, description="true or false, without quotes")
 
 
 class Tariff(Section):

@@ -47,7 +47,9 @@ class Priced:
     people: pl.DataFrame
     texts: Texts
     content: pl.Series  # Boolean: sendable before opt-outs and repeats
-    suppressed: pl.DataFrame  # msisdn (Int64), source (String)
+    suppressed: pl.DataFrame  # msisdn (Int64), source (String): of the campaign's own files
+    opted_out: pl.DataFrame  # row (Int64), source (String) of each row that is turned away for it
+    listed: int | None  # of a transactional campaign: how many of those to be messaged are on the list of opt-outs
     allow_repeat: bool
     notes: tuple[str, ...]
 
@@ -100,7 +102,8 @@ class Prepared:
 
     @cached_property
     def plan_digest(self) -> str:
-        """Names exactly what would be sent and for how much: what a person approves is what is sent."""
+        """Names exactly what would be sent and for how much: what a person approves is what is sent. A plan that does
+        not ask the list of opt-outs is another one."""
         calls, sendable = self.chunks.chunks, self.people["chunk"].is_not_null()
         pairs = pl.DataFrame([self.people["msisdn"], self._keys().alias("text_key")]).filter(sendable)
         facts = [
@@ -110,6 +113,7 @@ class Prepared:
             _pairs_digest(pairs),
             calls.height,
             int(calls["expected_ugx"].sum()),
+            *(["transactional"] if self.campaign.suppression.transactional else []),
         ]
         return _digest("\n".join(map(str, facts)).encode())
 
@@ -142,6 +146,7 @@ class Prepared:
             chunks=self._chunks_with_texts(),
             suppressed=self.priced.suppressed,
             is_test=self.is_test,
+            listed=self.priced.listed,
         )
 
     def _check_unchanged(self) -> None:

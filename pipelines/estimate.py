@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from mambo_io.ledger import Ledger
+from mambo_io.masking import mask_text
 from mambo_io.model import Category
 from mambo_io.window import KAMPALA, Window
 from pipelines.edition import Prepared
@@ -46,6 +47,8 @@ class Estimate:
     rows: int
     sendable: int
     rejected: dict[str, int]  # by Reason code
+    opt_out_sources: dict[str, int]  # of those rejected as opted out, where that is known from; masked
+    transactional: bool  # does not ask the ledger's list of opt-outs
     networks: dict[str, int]  # sendable recipients by network guess
     segments: int
     ucs2_recipients: int
@@ -95,6 +98,8 @@ def make_estimate(prepared: Prepared, *, account: str, ledger: Ledger | None) ->
         rows=people.height,
         sendable=count,
         rejected=_counts(tally.drop_nulls("reject_reason"), "reject_reason"),
+        opt_out_sources=_opt_out_sources(prepared),
+        transactional=campaign.suppression.transactional,
         networks=_counts(sendable, "network_guess"),
         segments=int(sendable["segments"].sum()),
         ucs2_recipients=int(sendable.filter(encoding=Encoding.UCS_2.value)["people"].sum()),
@@ -110,7 +115,7 @@ def make_estimate(prepared: Prepared, *, account: str, ledger: Ledger | None) ->
         balance_ugx=balance[0] if balance else None,
         balance_at=balance[1].astimezone(KAMPALA) if balance else None,
         samples=tuple(_samples(people, prepared.priced.texts)),
-        notes=(*prepared.loaded.dataset.notes, *prepared.priced.notes),
+        notes=(*prepared.loaded.dataset.notes, *prepared.priced.notes, *_transactional(prepared, on_the_list=False)),
         warnings=(*_begun(prepared, ledger), *_warnings(prepared, sendable, cost, balance)),
         obstacles=tuple(_obstacles(prepared, count, cost)),
     )
@@ -171,6 +176,7 @@ def _warnings(
             f"{rounded:,} numbers end in 000, far more than chance allows: the column was probably rounded by a "
             "spreadsheet before it was saved. Check it against its source."
         )
+    yield from _transactional(prepared, on_the_list=True)
     yield from _ucs2_warnings(prepared)
     if campaign.category is Category.CUSTOMISED:
         others = sendable.filter(likely_unsupported())["people"].sum()
@@ -180,6 +186,25 @@ def _warnings(
         yield "Category info is sent with a prefix that may lengthen the text; the first receipt will show it."
     if balance is not None and cost > balance[0]:
         yield f"The last known balance is UGX {balance[0]:,}, less than the UGX {cost:,} this costs; it would pause."
+
+
+def _transactional(prepared: Prepared, *, on_the_list: bool) -> Iterator[str]:
+    """That the list of opt-outs is not asked: a warning where somebody who would be messaged is on it, else a note."""
+    listed = prepared.priced.listed
+    if listed is not None and bool(listed) is on_the_list:
+        yield (
+            f"[suppression] transactional: the list of opt-outs is not asked; of those to be messaged {listed:,} "
+            f"{'is' if listed == 1 else 'are'} on it."
+        )
+
+
+def _opt_out_sources(prepared: Prepared) -> dict[str, int]:
+    counted = prepared.priced.opted_out.group_by("source").agg(pl.len().alias("people"))
+    counts: dict[str, int] = {}
+    for source, people in counted.sort("people", "source", descending=[True, False]).iter_rows():
+        masked = mask_text(source)
+        counts[masked] = counts.get(masked, 0) + people
+    return counts
 
 
 def _ucs2_warnings(prepared: Prepared) -> Iterator[str]:

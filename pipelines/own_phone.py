@@ -39,7 +39,7 @@ def prepare_test(campaign: Campaign, number: str, *, ledger: Ledger | None) -> P
     campaign = campaign.model_copy(update={"approval": "none", "recipients": recipients})
     loaded = steps.load_recipients(campaign)
     people = steps.validate(steps.normalize(campaign, loaded))
-    everybody = steps.estimate(campaign, loaded, people, edition=edition, account="", ledger=None)
+    everybody = steps.estimate(campaign, loaded, people, edition=edition, account="", ledger=ledger, allow_repeat=True)
     sendable = everybody.people.filter(pl.col("reject_reason").is_null())["row"]
     if sendable.is_empty():
         raise InputError("would be sent to nobody: every row is rejected", file=campaign.file)
@@ -47,7 +47,7 @@ def prepare_test(campaign: Campaign, number: str, *, ledger: Ledger | None) -> P
     source = loaded.source.filter(its_row).with_columns(pl.lit(number).alias("phone_raw"))
     one = replace(loaded, source=source)
     person = steps.validate(steps.normalize(campaign, one))
-    priced = steps.estimate(campaign, one, person, edition=edition, account="", ledger=None)
+    priced = steps.estimate(campaign, one, person, edition=edition, account="", ledger=ledger, allow_repeat=True)
     if (reason := priced.people["reject_reason"].item()) is not None:
         raise InputError(f"cannot be messaged: {Reason(reason).meaning}", key="--test-to", value=number)
     return Prepared(campaign, edition, one, priced, steps.chunk(campaign, priced.people), is_test=True)

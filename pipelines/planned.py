@@ -160,6 +160,7 @@ def _changes(row: CampaignRow, campaign: Campaign) -> list[str]:
             ("sender_id", row.sender_id, campaign.sender_id),
             ("category", row.category, campaign.category.value),
             ("message", row.message, campaign.message),
+            ("[suppression] transactional", row.transactional, campaign.suppression.transactional),
         )
         if before != now
     ]

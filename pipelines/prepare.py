@@ -17,21 +17,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
-from pathlib import Path
 
 import polars as pl
 
-from mambo_io.datasets import open_dataset, read_dataset
+from mambo_io.datasets import open_dataset
 from mambo_io.datasets.header import RESERVED
 from mambo_io.errors import InputError
 from mambo_io.ledger import Ledger
 from mambo_io.masking import mask_text
+from mambo_io.opt_outs import opted_out
 from pipelines.campaign import Campaign
 from pipelines.chunking import ChunkPlan, chunk_recipients
 from pipelines.edition import Loaded, Prepared, Priced, file_changed, file_digest, file_version
 from pipelines.frames import REASONS
 from pipelines.number_prefixes import networks
 from pipelines.numbers import PHONE_SAMPLE_ROWS, find_phone_column, read_msisdns
+from pipelines.opt_outs import SUPPRESSED, read_suppressions
 from pipelines.pricing import price_messages
 from pipelines.reasons import Reason
 from pipelines.schemas import NORMALIZED, RAW, check_frame, priced, reject_failures
@@ -50,7 +51,8 @@ def prepare(
     allow_repeat: bool = False,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Prepared:
-    """All steps in a row. `ledger` (None: there is none yet) is asked who was sent the same text lately."""
+    """All steps in a row. `ledger` (None: there is none yet) is asked who has opted out, and who was sent the same text
+    lately."""
     on_step("reading the recipients")
     loaded = load_recipients(campaign)
     on_step("reading the numbers")
@@ -130,7 +132,11 @@ def estimate(
     people = _reject(people, _stands_earlier(people, person), Reason.DUPLICATE)
     content = people["reject_reason"].is_null()
     suppressed, notes = read_suppressions(campaign)
-    people = _reject(people, pl.col("msisdn").is_in(suppressed["msisdn"].implode()), Reason.OPTED_OUT)
+    listed = _on_the_list(ledger, people)
+    opt_outs = suppressed
+    if not campaign.suppression.transactional:
+        opt_outs = pl.concat([suppressed, listed]).unique("msisdn", keep="first", maintain_order=True)
+    people = _reject(people, pl.col("msisdn").is_in(opt_outs["msisdn"].implode()), Reason.OPTED_OUT)
     days = campaign.sending.repeat_guard_days
     if ledger is not None and days and not allow_repeat:
         since = datetime.now(UTC) - timedelta(days=days)
@@ -138,7 +144,19 @@ def estimate(
         people = _reject(people, _was_sent(people, texts, sent), Reason.ALREADY_SENT)
     is_open = pl.col("reject_reason").is_null()
     people = people.with_columns(pl.when(is_open).then("estimated_ugx").alias("estimated_ugx"))
-    return Priced(people, texts, content, suppressed, allow_repeat, (*_tariff_notes(campaign), *notes))
+    sent_anyway = None
+    if campaign.suppression.transactional:
+        sent_anyway = people.filter(is_open & pl.col("msisdn").is_in(listed["msisdn"].implode())).height
+    return Priced(
+        people,
+        texts,
+        content,
+        suppressed,
+        _sources(people, opt_outs),
+        sent_anyway,
+        allow_repeat,
+        (*_tariff_notes(campaign), *notes),
+    )
 
 
 def chunk(campaign: Campaign, people: pl.DataFrame) -> ChunkPlan:
@@ -148,31 +166,18 @@ def chunk(campaign: Campaign, people: pl.DataFrame) -> ChunkPlan:
     )
 
 
-def read_suppressions(campaign: Campaign) -> tuple[pl.DataFrame, list[str]]:
-    """The numbers of the campaign's opt-out files (msisdn, source), and what could not be read in them.
+def _on_the_list(ledger: Ledger | None, people: pl.DataFrame) -> pl.DataFrame:
+    """Who of the people who could be messaged is on the ledger's list of opt-outs, and from where."""
+    if ledger is None:
+        return pl.DataFrame(schema=SUPPRESSED)
+    with ledger.store.reader() as connection, connection.begin():
+        return opted_out(connection, people.filter(pl.col("reject_reason").is_null())["msisdn"])
 
-    Raises `InputError` for a file that cannot be read, and for one in which nothing is a number.
-    """
-    found, notes = [pl.DataFrame(schema={"msisdn": pl.Int64, "source": pl.String})], []
-    for path in campaign.suppression_paths:
-        dataset = read_dataset(path)
-        cells = dataset.frame.select("row", pl.col(_opt_out_column(_as_in_file(dataset.frame), path)).alias("phone"))
-        judged = read_msisdns(cells.lazy(), column="phone").collect()
-        good = judged.filter(pl.col("msisdn").is_not_null())
-        if good.is_empty():
-            raise InputError(
-                f"none of its {judged.height:,} opt-outs is a mobile number of Uganda",
-                file=path,
-                fix="Correct the list, or take it out of [suppression] paths.",
-            )
-        if unread := judged.height - good.height:
-            rows = judged.filter(pl.col("msisdn").is_null()).select(pl.format("{} ({})", "row", "reject_reason"))
-            notes.append(
-                f"{path.name}: {unread:,} of {judged.height:,} opt-outs are no mobile number of Uganda and hold nobody "
-                f"back: row {_listed(rows.to_series().to_list())}."
-            )
-        found.append(good.select("msisdn", pl.lit(path.name).alias("source")))
-    return pl.concat(found).unique("msisdn", keep="first", maintain_order=True), notes
+
+def _sources(people: pl.DataFrame, opt_outs: pl.DataFrame) -> pl.DataFrame:
+    """Of each row that was turned away for it, where the opt-out is known from: row, source."""
+    turned_away = people.filter(pl.col("reject_reason") == Reason.OPTED_OUT).select("row", "msisdn")
+    return turned_away.join(opt_outs, on="msisdn", maintain_order="left").select("row", "source")
 
 
 def _template(campaign: Campaign) -> Template:
@@ -208,20 +213,6 @@ def _no_such_column(campaign: Campaign, key: str, column: str, header: list[str]
     return InputError(
         problem, file=campaign.file, key=key, value=column, fix=f"{fix}Its columns: {mask_text(_listed(header))}."
     )
-
-
-def _opt_out_column(frame: pl.DataFrame, path: Path) -> str:
-    """The column with the numbers: the only one, or the one that is plainly the phone column."""
-    if frame.width == 1:
-        return frame.columns[0]
-    try:
-        return find_phone_column(frame, path)
-    except InputError:
-        raise InputError(
-            "it is not plain which column of this opt-out list holds the numbers",
-            file=path,
-            fix=f"Name one column phone, and no other so. Its columns: {mask_text(_listed(frame.columns))}.",
-        ) from None
 
 
 def _as_in_file(frame: pl.DataFrame) -> pl.DataFrame:

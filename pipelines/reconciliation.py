@@ -73,7 +73,7 @@ class Books:
 
     `campaigns`: a campaign edition a row, the newest plan first: campaign, edition, account, category, sender_id,
     state, stop_reason, source (String), rows, sendable, segments, estimated_ugx (Int64; of the whole edition),
-    planned_at, first_call_at, ended_at (Datetime, Kampala).
+    planned_at, first_call_at, ended_at (Datetime, Kampala), transactional (Boolean: does not ask the list of opt-outs).
 
     `calls`: an API call a row, made or still planned; a call that was made again stands there once for each attempt:
     campaign, edition, account, category, call (String, `clinic-day/1/c0007`), attempt (Int64; null: not made), sent_at,

@@ -30,11 +30,11 @@ from mambo_io.window import KAMPALA, Window, day_start
 from pipelines.campaign import Campaign
 from pipelines.edition import Prepared
 from pipelines.opening import open_store
+from pipelines.opt_outs import read_suppressions
 from pipelines.planned import begun_edition as begun_edition  # callers look for these here
 from pipelines.planned import check_size, lacks_approval, plan_edition
 from pipelines.planned import check_target as check_target
 from pipelines.planned import who as who
-from pipelines.prepare import read_suppressions
 from pipelines.sending import Patience, Progress, RunEnd, SendLoop
 from pipelines.settling import SettlingRules, ask_balance, credentials, settle_unknown
 from pipelines.summary import NOBODY_COUNTED, UNKNOWN_CALLS, CampaignSummary, summarize

@@ -37,6 +37,7 @@ class CampaignSummary:
     stop_detail: str | None
     plan_digest: str  # names exactly what was planned, and what a person approves
     held_by: str | None  # the person who paused it; masked, as people write what they like
+    transactional: bool  # does not ask the list of opt-outs
     rows: int
     outcomes: dict[str, int]  # recipients by outcome; adds up to rows
     rejected: dict[str, int]  # rejected rows by reason
@@ -93,6 +94,7 @@ def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str) -> Campaig
         stop_detail=campaign.stop_detail,
         plan_digest=campaign.plan_digest,
         held_by=_masked_holder(campaign),
+        transactional=campaign.transactional,
         rows=campaign.rows,
         outcomes={outcome.value: count for outcome, count in totals.outcomes.items()},
         rejected=ledger.rejected(campaign),

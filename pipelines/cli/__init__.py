@@ -29,6 +29,7 @@ _COMMANDS = {
     "cancel": ("pipelines.cli.control:cancel", "Send nothing more of a campaign, for good."),
     "events": ("pipelines.cli.events:events", "Show who did what to a campaign, and when."),
     "results": ("pipelines.cli.records:results", "Write the results table of a campaign to a file."),
+    "opt-outs": ("pipelines.cli.opt_outs:opt_outs", "Who wants no messages: the list that every campaign asks."),
     "deliveries": (
         "pipelines.cli.deliveries:deliveries",
         "Take in what a provider's or network's export says of delivery.",

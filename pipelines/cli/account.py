@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from collections.abc import Sequence
 from typing import Annotated
@@ -14,14 +13,13 @@ from mambo_io import accounting, books
 from mambo_io.errors import InputError
 from mambo_io.masking import mask_text
 from mambo_io.settings import load_settings
-from mambo_io.window import KAMPALA
 from pipelines.cli import screens
+from pipelines.cli.days import past_day
 from pipelines.opening import open_store
 from pipelines.statement import chain, months
 
 account = App(name="account", help="Enter what was paid into the account; show what became of the money.")
 
-_FIRST_DAY = dt.date(2000, 1, 1)  # before it a year was mistyped
 _MOST_UGX = 10**12
 _MOST_GAPS = 20
 
@@ -48,7 +46,8 @@ def top_up(
     by
         Your name.
     """
-    amount_ugx, day = _amount_ugx(amount), _day(date)
+    amount_ugx = _amount_ugx(amount)
+    day = past_day("--date", date, what="on which anything can have come in")
     for option, value in (("--reference", reference), ("--by", by)):
         if not value.strip():
             raise InputError("needs something in it", key=option)
@@ -180,16 +179,3 @@ def _amount_ugx(text: str) -> int:
     if not re.fullmatch(r"[-+]?\d{1,13}", digits) or not 0 < abs(int(digits)) <= _MOST_UGX:
         raise InputError("is no amount in whole UGX", key="AMOUNT", value=text, fix="Write it as 500000 or 500,000.")
     return int(digits)
-
-
-def _day(text: str) -> dt.date:
-    try:
-        day = dt.date.fromisoformat(text) if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else None
-    except ValueError:
-        day = None
-    if day is None:
-        raise InputError("is no day", key="--date", value=text, fix="Write it as 2026-11-03: year, month, day.")
-    if not _FIRST_DAY <= day <= dt.datetime.now(KAMPALA).date():
-        problem = "is not a day on which anything can have come in"
-        raise InputError(problem, key="--date", value=text, fix="Write the day on which it did, today at the latest.")
-    return day

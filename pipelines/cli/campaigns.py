@@ -318,6 +318,7 @@ def _write_rejected(prepared: Prepared, path: Path) -> None:
     from mambo_io.datasets import write_dataset
 
     of_no_use = {"e164", "network_guess", "chunk", "units", "estimated_ugx"}
-    frame = pl.concat(prepared.tables(only_rejected=True))
+    opt_outs = prepared.priced.opted_out.rename({"source": "opt_out_source"})
+    frame = pl.concat(prepared.tables(only_rejected=True)).join(opt_outs, on="row", how="left", maintain_order="left")
     write_dataset(frame.drop(of_no_use.intersection(frame.columns)), path)
     screens.err.print(f"{screens.count(frame.height, 'rejected row')} in {path}", markup=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mambo_io.errors import InputError
 from mambo_io.history import history
 from mambo_io.ledger import Ledger
 from mambo_io.settings import load_settings
@@ -11,18 +12,22 @@ from pipelines.cli import screens
 from pipelines.opening import open_store
 
 
-def events(name: str, /, *, edition: str | None = None, output: Path | None = None, json: bool = False) -> int:
+def events(
+    name: str | None = None, /, *, edition: str | None = None, output: Path | None = None, json: bool = False
+) -> int:
     """Show who did what to a campaign, and when.
 
-    Who planned, approved, sent, paused, settled, resolved it. Telephone numbers are masked. For example:
+    Who planned, approved, sent, paused, settled, resolved it; without a name, who changed the list of opt-outs, or put
+    a backup in the ledger's place. Telephone numbers are masked. For example:
 
+        mambo events
         mambo events clinic-day
         mambo events clinic-day --output clinic-day-events.csv
 
     Parameters
     ----------
     name
-        The campaign's name.
+        The campaign's name; none: what concerns the whole ledger.
     edition
         One edition of it; none: all of them, tests included.
     output
@@ -30,10 +35,13 @@ def events(name: str, /, *, edition: str | None = None, output: Path | None = No
     json
         One JSON object a line.
     """
+    if edition is not None and name is None:
+        raise InputError("needs the campaign's name", key="--edition", value=edition)
     with open_store(load_settings()) as store:
-        ledger = Ledger(store)
-        one = ledger.get(name, edition)
-        editions = [one] if edition is not None else [row for row in ledger.campaigns() if row.name == name]
+        ledger, editions = Ledger(store), None
+        if name is not None:
+            one = ledger.get(name, edition)
+            editions = [one] if edition is not None else [row for row in ledger.campaigns() if row.name == name]
         with store.reader() as connection:
             found = history(connection, editions)
     if output is not None:
@@ -45,7 +53,8 @@ def events(name: str, /, *, edition: str | None = None, output: Path | None = No
         if json:
             screens.print_json(event)
         else:
-            about = f"{event['campaign']}/{event['edition']}  {event['event']} by {event['who']}"
+            label = "ledger" if event["campaign"] is None else f"{event['campaign']}/{event['edition']}"
+            about = f"{label}  {event['event']} by {event['who']}"
             detail = f": {event['detail']}" if event["detail"] else ""
             screens.say(f"{event['at']:%Y-%m-%d %H:%M:%S}  {about}{detail}")
     return 0

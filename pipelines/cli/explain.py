@@ -5,18 +5,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from mambo_io.errors import InputError
+from mambo_io.errors import InputError, MamboError
+from mambo_io.masking import mask_text
+from mambo_io.window import KAMPALA
+
+if TYPE_CHECKING:  # loading it takes longer than to read a number
+    from mambo_io.ledger import Ledger
 
 
 def check(*numbers: Annotated[str, Parameter(allow_leading_hyphen=True)], json: bool = False) -> int:
     """Explain telephone numbers, one or many.
 
-    What is read, on which network, or why a number is turned away. The exit code is 0, whatever the numbers are. For
-    example:
+    What is read, on which network, whether the ledger's list of opt-outs holds it, or why it is turned away. The exit
+    code is 0, whatever the numbers are. For example:
 
         mambo check 0772123456 "+256 (0)701 234 567"
         mambo check --json < numbers.txt
@@ -30,12 +35,19 @@ def check(*numbers: Annotated[str, Parameter(allow_leading_hyphen=True)], json: 
     """
     from pipelines.number_rules import judge_number
 
+    ledger = _ledger()
     for raw in numbers or _lines("numbers"):
         verdict = judge_number(raw)
+        opt_out = ledger.opt_out(int(verdict.e164[1:])) if ledger is not None and verdict.e164 is not None else None
+        since = None if opt_out is None else opt_out.since.astimezone(KAMPALA)
+        source = None if opt_out is None else mask_text(opt_out.source)
         if json:
-            print_json_line({"number": raw, **asdict(verdict)})
+            opted_out = {"opted_out_since": since and since.isoformat(timespec="seconds"), "opt_out_source": source}
+            print_json_line({"number": raw, **asdict(verdict), **opted_out})
         elif verdict.reason is None:
-            print(f"{raw}: good, {verdict.e164}, {verdict.network_guess or 'network unknown'} (by its prefix)")
+            told = "" if since is None else f"; opted out since {since:%Y-%m-%d} ({source})"
+            network = verdict.network_guess or "network unknown"
+            print(f"{raw}: good, {verdict.e164}, {network} (by its prefix){told}")
         else:
             note = f" ({verdict.note})" if verdict.note else ""
             print(f"{raw}: {verdict.reason}: {verdict.reason.meaning}{note}")
@@ -90,6 +102,18 @@ def print_json_line(value: dict[str, object]) -> None:
     import json
 
     print(json.dumps(value, ensure_ascii=False))
+
+
+def _ledger() -> Ledger | None:
+    """The ledger with the list of opt-outs; None where there is none, or where it cannot be asked, which is told."""
+    from mambo_io.settings import load_settings
+    from pipelines.opening import open_ledger
+
+    try:
+        return open_ledger(load_settings())
+    except MamboError as error:
+        print(f"mambo: the list of opt-outs was not asked: {error.message}", file=sys.stderr)
+        return None
 
 
 def _lines(what: str) -> Iterator[str]:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:  # what prepares and sends takes longer to load than a look at
 out = Console(highlight=False, emoji=False, soft_wrap=True)
 err = Console(highlight=False, emoji=False, soft_wrap=True, stderr=True)
 
+TRANSACTIONAL = "Transactional: the list of opt-outs is not asked, only the campaign's own files."
+_MOST_SOURCES = 5
+
 
 def say(text: str, *, command: str | None = None) -> None:
     """A line of plain text, and the command that comes next."""
@@ -75,6 +78,8 @@ def show_estimate(estimate: Estimate) -> None:
         ]
     )
     show_reasons(estimate.rejected)
+    if estimate.opt_out_sources:
+        say(f"Opted out, as known from: {_opt_out_sources(estimate.opt_out_sources)}")
     for which, sample in _samples(estimate.samples):
         out.print(
             f"[dim]{which} text (row {sample.row}, {sample.encoding}, {count(sample.segments, 'segment')}, "
@@ -114,6 +119,8 @@ def show_plan(campaign: CampaignRow) -> None:
             ("Plan", campaign.plan_digest),
         ]
     )
+    if campaign.transactional:
+        say(TRANSACTIONAL)
 
 
 def show_reasons(rejected: Mapping[str, int]) -> None:
@@ -129,6 +136,8 @@ def show_summary(summary: CampaignSummary) -> None:
         say(f"Plan {summary.plan_digest}: nothing is sent before `mambo approve`.")
     if summary.held_by is not None:
         say(f"Paused by {summary.held_by}: nothing is sent before `mambo resume`.")
+    if summary.transactional:
+        say(TRANSACTIONAL)
     # What went well first, and what is explained below last.
     order = sorted(summary.outcomes, key=lambda outcome: (outcome == Outcome.REJECTED, outcome != Outcome.ACCEPTED))
     _pairs([(outcome, f"{summary.outcomes[outcome]:,}") for outcome in order])
@@ -271,6 +280,12 @@ def _samples(samples: Sequence[Sample]) -> Iterator[tuple[str, Sample]]:
 def _networks(networks: Mapping[str, int]) -> str:
     named = ", ".join(f"{escape(name)} {people:,}" for name, people in networks.items())
     return f"  [dim]{named}[/dim]" if named else ""
+
+
+def _opt_out_sources(sources: Mapping[str, int]) -> str:
+    named = [f"{source} {people:,}" for source, people in list(sources.items())[:_MOST_SOURCES]]
+    more = len(sources) - len(named)
+    return ", ".join(named) + (f" and {count(more, 'more source')}" if more else "")
 
 
 def _encodings(estimate: Estimate) -> str:

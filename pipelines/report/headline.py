@@ -20,7 +20,7 @@ def headline(books: Books, chain: pl.DataFrame) -> list[str]:
     sums = reconciliation.cut(books).row(0, named=True)
     if not sums["recipients"]:
         return ["Nobody stands on the lists of these campaigns, so nobody was sent anything and nothing was charged."]
-    return [*_people(sums), *_delivered(books), *_money(sums), *_account(books, chain)]
+    return [*_people(sums), *_transactional(books), *_delivered(books), *_money(sums), *_account(books, chain)]
 
 
 def to_look_at(books: Books, chain: pl.DataFrame) -> list[str]:
@@ -62,6 +62,14 @@ def _people(sums: Mapping[str, int]) -> list[str]:
     if unknown := sums["unknown"]:
         told.append(f"Of {unknown:,} it is not known whether {_they(unknown)} sent the message.")
     return told
+
+
+def _transactional(books: Books) -> Iterable[str]:
+    """Campaigns that may have messaged people who want no messages."""
+    found = books.campaigns.filter("transactional").select(pl.format("{}/{}", "campaign", "edition")).to_series()
+    if len(found):
+        which = f"{_some(found.to_list())} {'is' if len(found) == 1 else 'are'} transactional"
+        yield f"{which}: the list of opt-outs was not asked, so people who are on it may have been messaged."
 
 
 def _delivered(books: Books) -> list[str]:

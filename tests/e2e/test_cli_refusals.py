@@ -140,9 +140,6 @@ def test_campaigns_that_do_not_fit_their_list(cli: Cli, changes: dict[str, Any],
         pytest.param({"colour": "red"}, "colour: is not a key of a campaign file. Known here", id="unknown key"),
         pytest.param({"name": None}, "name: is missing. Write a name", id="missing key"),
         pytest.param({"approval": "two"}, "approval: 'two' is not allowed. Write", id="approval"),
-        pytest.param({"schedule": {"cron": "0 9 * * *"}}, "[schedule]: comes with a later version", id="schedule"),
-        pytest.param({"suppression": {"transactional": True}}, "[suppression] transactional: 'true' comes with a later",
-                     id="transactional"),
     ],
 )  # fmt: skip
 def test_keys_and_values(cli: Cli, changes: dict[str, Any], line: str) -> None:

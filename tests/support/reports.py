@@ -159,6 +159,7 @@ def books_of(empty: Books, *groups: Group, state: str = "complete", **changes: A
         "account": "main",
         "category": "customised",
         "sender_id": "MamboSMS",
+        "transactional": False,
         "state": state,
         "planned_at": ten,
         "first_call_at": ten,

@@ -101,7 +101,7 @@ resend_settled = true
 
 [suppression]
 paths = ["opt_outs.csv", "/srv/never.csv"]
-transactional = false
+transactional = true
 
 [tariff]
 ugx_per_segment = 40
@@ -160,7 +160,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
     campaign = load_campaign(write(tmp_path, FULL))
 
     changed = {key for key, default in DEFAULTS.items() if value_of(campaign, key) != default}
-    assert changed == DEFAULTS.keys() - {"suppression.transactional"}
+    assert changed == DEFAULTS.keys()
     assert campaign.tariff.by_category == {Category.INFO: 60}
     assert campaign.sending.calls_per_second == 0.5
     # What the ledger keeps of a campaign is what the file says.
@@ -345,7 +345,7 @@ def test_what_is_required(tmp_path: Path, old: str, new: str, message: str) -> N
         ("schedule", 'timezone = "Kampala"', "timezone: 'Kampala' is no time zone. Write the name of a time zone"),
         ("schedule", 'max_lateness = "soon"', "max_lateness: 'soon' is no length of time. Write a whole number of"),
         # What later versions bring
-        ("suppression", "transactional = true", "transactional: 'true' comes with a later version"),
+        ("suppression", 'transactional = "yes"', "transactional: 'yes' is not allowed. Write true or false"),
         # Keys that are not there, or belong elsewhere
         ("sending", 'windw = "any"', "windw: is not a key of a campaign file. Did you mean window?"),
         ("sending", 'message = "Hello"', ("message: is not a key of a campaign file. Did you mean message, above the "

@@ -63,6 +63,7 @@ def test_neither_digest_changes_with_what_makes_no_difference(tmp_path: Path, ch
     "changed",
     [
         pytest.param({"sections": '[suppression]\npaths = ["stop.csv"]'}, id="an opt-out"),
+        pytest.param({"sections": "[suppression]\ntransactional = true"}, id="whether the list of opt-outs is asked"),
         pytest.param({"edition": "2"}, id="the edition"),
         pytest.param({"name": "another-day"}, id="the name"),
         pytest.param({"sections": "[tariff]\nugx_per_segment = 51"}, id="the cost"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from mambo_io.model import NOT_REPORTED, Delivery, Outcome
@@ -146,6 +148,15 @@ def test_headline(empty: Books, groups: tuple[Group, ...], said: list[str]) -> N
 
 def test_headline_of_nothing(empty: Books) -> None:
     assert headline_of(empty) == ["No campaign was sent or planned yet, so there is nobody and nothing to account for."]
+
+
+def test_campaigns_that_do_not_ask_the_list_of_opt_outs_are_named(empty: Books) -> None:
+    books = books_of(empty, Group("accepted", 1))
+    books = replace(books, campaigns=books.campaigns.with_columns(transactional=pl.lit(True)))
+    assert headline_of(books)[1] == (
+        "clinic-day/1 is transactional: the list of opt-outs was not asked, so people who are on it may have been "
+        "messaged."
+    )
 
 
 def test_every_outcome_is_told(tmp_path: Path) -> None:
