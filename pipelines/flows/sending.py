@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -211,10 +211,10 @@ def _edition_of_run(campaign: Campaign) -> str:
 def _lateness(campaign: Campaign, scheduled: datetime) -> str | None:
     """By how much it is too late for a run of this time; None while it is not."""
     allowed = campaign.schedule.max_lateness if campaign.schedule is not None else DEFAULT_MAX_LATENESS
-    late = datetime.now(UTC) - scheduled
+    late = timedelta(seconds=int(datetime.now(UTC).timestamp() - scheduled.timestamp()))
     if late <= lateness_of(allowed):
         return None
-    return f"it was to begin {str(late).partition('.')[0]} before it could, and max_lateness is {allowed}"
+    return f"it could begin {late} after its time, and max_lateness is {allowed}"
 
 
 def _is_known(ledger: Ledger | None, campaign: Campaign, edition: str) -> bool:
