@@ -1,8 +1,8 @@
 """A wall clock for the processes of a test that is moved while they run, so that a week passes in minutes.
 
-    clock = MovedClock(tmp_path / "clock", datetime(2026, 11, 30, 8, 59, 50, tzinfo=KAMPALA))
+    clock = MovedClock(tmp_path / "clock", MONDAY.replace(hour=7))
     with started(*MAMBO, "serve", cwd=tmp_path, env=clock.environment):
-        clock.move_to(datetime(2026, 12, 1, 8, 59, 50, tzinfo=KAMPALA))
+        clock.move_to(MONDAY.replace(hour=9))
 
 Between two moves it goes on as the real one does. `support/guard/followed_clock.py` says what follows it, and what does
 not. The test's own process does not, and neither does a sandbox, which has an environment of its own: `shown_at` says
@@ -14,6 +14,11 @@ from __future__ import annotations
 import mmap
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from mambo_io.window import KAMPALA
+
+# Ahead of the real clock: files, and what SQLite calls now, are then in the past, where they should be.
+MONDAY = datetime(2030, 11, 4, tzinfo=KAMPALA)
 
 
 class MovedClock:

@@ -41,6 +41,12 @@ class PrefectServer:
         """The latest flow run of this name."""
         return self.runs(name)[-1]
 
+    def runs_of(self, deployment: str) -> list[dict[str, Any]]:
+        """The flow runs of a deployment (FLOW/NAME), those to come as well, by the time for which they are made."""
+        flow, name = deployment.split("/")
+        of_it = {"flows": {"name": {"any_": [flow]}}, "deployments": {"name": {"any_": [name]}}}
+        return self._all("flow_runs", {**of_it, "sort": "EXPECTED_START_TIME_ASC"})
+
     def deploys(self, deployment: str) -> bool:
         """Whether this deployment (FLOW/NAME) is there."""
         with self._client() as client:

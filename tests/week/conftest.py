@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from mambo_io.window import KAMPALA
-from support.moved_clock import MovedClock
+from support.moved_clock import MONDAY, MovedClock
 from support.prefect_server import PrefectServer, running
 
 # How often Prefect looks around, in real seconds: its own intervals are made for a clock that nobody moves.
@@ -19,13 +17,11 @@ BUSY = {
     "PREFECT_RUNNER_POLL_FREQUENCY": "1",
 }
 
-MONDAY = datetime(2026, 11, 30, tzinfo=KAMPALA)
-
 
 @pytest.fixture
 def clock(tmp_path: Path) -> MovedClock:
-    """It shows a Monday, at ten seconds before nine in Kampala."""
-    return MovedClock(tmp_path / "clock", MONDAY.replace(hour=8, minute=59, second=50))
+    """It begins on a Monday at seven in Kampala."""
+    return MovedClock(tmp_path / "clock", MONDAY.replace(hour=7))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import mmap
 import sys
 
 # time-machine has a plugin for pytest in the same module, and would import it into every process of a test.
-sys.modules["pytest"] = None  # type: ignore[assignment] - None is how Python is told that there is no such module
+sys.modules["pytest"] = None  # type: ignore[assignment]  # so Python is told that there is none
 import time_machine  # noqa: E402 - after the line above
 
 del sys.modules["pytest"]
