@@ -13,7 +13,6 @@ from support.prefect_server import PrefectServer, running
 # How often Prefect looks around, in real seconds: its own intervals are made for a clock that nobody moves.
 BUSY = {
     "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "1",
-    "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "1",
     "PREFECT_RUNNER_POLL_FREQUENCY": "1",
 }
 
