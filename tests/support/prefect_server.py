@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
+import signal
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import httpx
+
+from support.processes import MAMBO
 
 _PATIENCE_S = 30
 _PAGE = 200
@@ -35,6 +40,12 @@ class PrefectServer:
     def run(self, name: str) -> dict[str, Any]:
         """The latest flow run of this name."""
         return self.runs(name)[-1]
+
+    def runs_of(self, deployment: str) -> list[dict[str, Any]]:
+        """The flow runs of a deployment (FLOW/NAME), those to come as well, by the time for which they are made."""
+        flow, name = deployment.split("/")
+        of_it = {"flows": {"name": {"any_": [flow]}}, "deployments": {"name": {"any_": [name]}}}
+        return self._all("flow_runs", {**of_it, "sort": "EXPECTED_START_TIME_ASC"})
 
     def deploys(self, deployment: str) -> bool:
         """Whether this deployment (FLOW/NAME) is there."""
@@ -101,6 +112,37 @@ class PrefectServer:
 
     def _client(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, trust_env=False, timeout=30)
+
+
+@contextmanager
+def running(log: Path, home: Path, env: Mapping[str, str] = MappingProxyType({})) -> Iterator[PrefectServer]:
+    """What `mambo up` starts; what it says is in `log`. `home` is the PREFECT_HOME that it finds in `env` or around."""
+    with (
+        log.open("wb") as said,
+        subprocess.Popen(
+            [*MAMBO, "up", "--port", "0"],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "MAMBO_API_KEY": "a-secret-of-the-account", **env},
+        ) as process,
+    ):
+        try:
+            yield PrefectServer(f"{_address(process, log)}/api", home, process.pid)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0, log.read_text()
+        finally:
+            process.kill()
+
+
+def _address(process: subprocess.Popen[bytes], log: Path) -> str:
+    """The address that it prints when it is ready."""
+    while process.poll() is None:
+        for line in log.read_text(encoding="utf-8").splitlines():
+            if line.startswith("Prefect: "):
+                return line.removeprefix("Prefect: ")
+        time.sleep(0.1)
+    raise AssertionError(log.read_text(encoding="utf-8"))
 
 
 def _post(client: httpx.Client, path: str, content: dict[str, Any]) -> httpx.Response:
