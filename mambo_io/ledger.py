@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, false, func, or_, select
+from sqlalchemy import Connection, Row, and_, bindparam, func, select
 
 from mambo_io import statements
 from mambo_io.errors import InputError
@@ -211,6 +211,22 @@ class Ledger:
             rows = connection.execute(REJECTED, {"the_campaign": campaign.id})
             return {row.reason: row.rows for row in rows}
 
+    def left_out(self, campaign: CampaignRow) -> dict[str, int]:
+        """The estimate (UGX) of those who were planned and left out of their calls since, by reason."""
+        r = recipients.c
+        with self.store.reader() as connection:
+            rows = connection.execute(
+                select(r.reason, func.sum(r.estimated_ugx))
+                .where(
+                    r.campaign_id == campaign.id,
+                    r.reason.in_([statements.OPTED_OUT, statements.ALREADY_SENT]),
+                    r.estimated_ugx.is_not(None),  # nothing was estimated of whom the plan turned away
+                )
+                .group_by(r.reason)
+                .order_by(r.reason.desc())
+            )
+            return {reason: int(ugx) for reason, ugx in rows.tuples()}
+
     def unknown_calls(self, campaign: CampaignRow) -> list[UnknownCall]:
         with self.store.reader() as connection:
             rows = connection.execute(
@@ -304,6 +320,14 @@ class Ledger:
         with self.store.reader() as connection:
             return connection.scalar(select(accounts.c.credentials_latch).where(accounts.c.account == account))
 
+    def newest_attempt(self, account: str) -> int:
+        """The number of the newest call of the account; 0 when there is none."""
+        with self.store.reader() as connection:
+            newest = connection.scalar(
+                select(attempts.c.id).where(attempts.c.account == account).order_by(attempts.c.id.desc()).limit(1)
+            )
+        return newest or 0
+
     def sent_pairs(self, account: str, since: datetime, *, other_than: tuple[str, str]) -> pl.DataFrame:
         """Who was sent which text since then: `msisdn`, `text_key` (both Int64), distinct.
 
@@ -312,26 +336,11 @@ class Ledger:
         """
         import polars as pl
 
-        a, c, r, x, k = attempts.c, chunks.c, recipients.c, recipient_exceptions.c, campaigns.c
-        query = (
-            select(r.msisdn, c.text_key)
-            .select_from(attempts)
-            .join(campaigns, k.id == a.campaign_id)
-            .join(chunks, and_(c.campaign_id == a.campaign_id, c.chunk == a.chunk, c.last_attempt == a.id))
-            .join(recipients, and_(r.campaign_id == c.campaign_id, r.chunk == c.chunk))
-            .outerjoin(recipient_exceptions, and_(x.campaign_id == r.campaign_id, x.row == r.row))
-            .where(
-                a.account == account,
-                a.intent_at_us >= to_us(since),
-                c.state.in_([ChunkState.ACCEPTED, ChunkState.UNKNOWN, ChunkState.IN_FLIGHT]),
-                or_(x.kind.is_(None), x.kind != ExceptionKind.UNSUPPORTED),
-                ~and_(k.name == other_than[0], k.edition == other_than[1]),
-                k.is_test == false(),
-            )
-            .distinct()
-        )
+        is_other = ~and_(campaigns.c.name == other_than[0], campaigns.c.edition == other_than[1])
         with self.store.reader() as connection:
-            rows = connection.execute(query).all()
+            rows = connection.execute(
+                statements.SENT.where(is_other).distinct(), {"the_account": account, "since_us": to_us(since)}
+            ).all()
         return pl.DataFrame(
             [tuple(row) for row in rows], schema={"msisdn": pl.Int64, "text_key": pl.Int64}, orient="row"
         )

@@ -12,6 +12,7 @@ while it is. One sender a campaign; the caller holds the campaign's lock.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -27,6 +28,7 @@ from mambo_io.errors import Stopped
 from mambo_io.ledger import US, CampaignRow, from_us, to_us
 from mambo_io.model import CampaignState, CanaryState, ChunkState, Verdict
 from mambo_io.prepared import Prepared
+from mambo_io.repeats import DAY_US, Repeats
 from mambo_io.restored import check_confirmed
 from mambo_io.side_file import KeptReplies, SideFile, record_kept
 from mambo_io.store import failures_told, file_watch
@@ -46,6 +48,7 @@ class Limits:
     window: Window | None
     call_deadline_s: float  # an intent older than this is not sent
     max_cost_per_day_ugx: int | None = None  # of the whole account, over a day in Kampala
+    repeat_guard_days: int = 0  # who was sent the same text in these is left out; 0: nobody is
 
 
 class Hold(StrEnum):
@@ -97,6 +100,7 @@ class Sender:
         self._begun = campaign.begun
         self._in_flight: dict[int, ClaimedCall] = {}
         self._unknown_labels: set[int] = set()
+        self._repeats = Repeats(self._sql, campaign.account, {})
 
     def start(self, now: datetime, kept: Sequence[KeptReplies] = (), *, event: str = "send_started") -> int:
         """Take the campaign over: a new epoch, and every orphaned call becomes unknown. Returns how many there were.
@@ -119,6 +123,7 @@ class Sender:
             self._charged_ugx = int(self._sql.one(statements.CHARGED_SO_FAR)[0] or 0)
             self._unknown_labels = {row.label for row in self._sql.rows(statements.UNKNOWN_LABELS)}
             self._sql.execute(statements.ADD_ACCOUNT)
+            self._repeats = Repeats(self._sql, self._campaign.account, json.loads(taken.settings))
         return orphans
 
     @property
@@ -158,8 +163,11 @@ class Sender:
             raise self._replaced()
         for call in exchange.calls:
             self._in_flight[call.attempt_id] = call
-        if exchange.calls and self._watch is not None:
-            self._watch.note(exchange.calls[-1].attempt_id)
+        if exchange.calls:
+            newest = exchange.calls[-1].attempt_id
+            self._repeats.note_own(newest)
+            if self._watch is not None:
+                self._watch.note(newest)
         return exchange
 
     def _settle_and_claim(
@@ -270,7 +278,11 @@ class Sender:
         account = self._sql.one(statements.ACCOUNT)
         if now_us < account.settling_until_us < now_us + _LONGEST_LEAD_US:
             return Exchange((), Hold.SETTLING, min(account.settling_until_us, now_us + US))
-        exposed = self._sql.one(statements.EXPOSED)
+        days = limits.repeat_guard_days
+        exposed = self._sql.one(statements.EXPOSED, seen_to=self._repeats.seen_to(days))
+        repeats_since_us = now_us - days * DAY_US
+        if exposed.newest_elsewhere is not None:
+            self._repeats.look(exposed.newest_elsewhere, repeats_since_us)
         exposed_account_ugx = int(exposed.of_account)
         spent_ugx = self._charged_ugx + int(exposed.of_campaign)
         day_limit_ugx, day_ugx = limits.max_cost_per_day_ugx, 0
@@ -289,7 +301,7 @@ class Sender:
             if interval_us and next_us > now_us:
                 hold = Hold.RATE
                 break
-            call = self._ready(chunk)
+            call = self._ready(chunk, repeats_since_us)
             if call is None:
                 continue
             if limits.max_cost_ugx is not None and spent_ugx + call.expected_ugx > limits.max_cost_ugx:
@@ -329,22 +341,19 @@ class Sender:
             return Hold.NOTHING_LEFT
         return Hold.BUSY if self._in_flight else Hold.CANARY
 
-    def _ready(self, chunk: Any) -> ClaimedCall | None:
-        """The call of a planned chunk without those who opted out since; None when nobody is left in it."""
+    def _ready(self, chunk: Any, repeats_since_us: int) -> ClaimedCall | None:
+        """The call of a planned chunk without those who, since the plan, opted out or were sent the text by another
+        edition; None when nobody is left in it."""
         everybody = self._sql.tuples(self._people, the_chunk=chunk.chunk)
         people = [person for person in everybody if not person[-1]]
+        left_out = {statements.OPTED_OUT: [row for row, _, _, opted_out in everybody if opted_out]}
+        if sent := self._repeats.sent((person[1] for person in people), chunk.text_key, repeats_since_us):
+            left_out[statements.ALREADY_SENT] = [row for row, msisdn, _, _ in people if msisdn in sent]
+            people = [person for person in people if person[1] not in sent]
         rows, msisdns, estimates_ugx, _ = zip(*people, strict=True) if people else ((),) * 4
         cost_ugx = sum(estimates_ugx)
         if len(people) < len(everybody):
-            self._connection.execute(
-                statements.LEAVE_OUT,
-                {
-                    "the_campaign": self._campaign.id,
-                    "the_rows": [row for row, _, _, opted_out in everybody if opted_out],
-                    "the_text": chunk.text,
-                    "the_encoding": chunk.encoding,
-                },
-            )
+            self._leave_out(chunk, left_out)
             self._sql.execute(
                 statements.SHRINK_CHUNK,
                 the_chunk=chunk.chunk,
@@ -363,6 +372,20 @@ class Sender:
             expected_ugx=cost_ugx,
             label=chunk.label if len(people) == len(everybody) else None,
         )
+
+    def _leave_out(self, chunk: Any, rows_by_reason: dict[str, list[int]]) -> None:
+        for reason, rows in rows_by_reason.items():
+            if rows:
+                self._connection.execute(
+                    statements.LEAVE_OUT,
+                    {
+                        "the_campaign": self._campaign.id,
+                        "the_rows": rows,
+                        "the_reason": reason,
+                        "the_text": chunk.text,
+                        "the_encoding": chunk.encoding,
+                    },
+                )
 
     def _record_intent(self, call: ClaimedCall, limits: Limits, now_us: int) -> ClaimedCall:
         attempt_id: int = self._sql.one(

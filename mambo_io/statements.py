@@ -14,6 +14,7 @@ from sqlalchemy import (
     bindparam,
     case,
     exists,
+    false,
     func,
     insert,
     literal,
@@ -25,8 +26,21 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.elements import ColumnElement
 
-from mambo_io.model import CampaignState, ChunkState, Verdict
-from mambo_io.tables import accounts, attempts, campaigns, chunks, events, recipients, suppressions
+from mambo_io.model import CampaignState, ChunkState, ExceptionKind, Verdict
+from mambo_io.tables import (
+    accounts,
+    attempts,
+    campaigns,
+    chunks,
+    events,
+    recipient_exceptions,
+    recipients,
+    suppressions,
+)
+
+# Why somebody who was planned is left out of a call: the codes of `pipelines.reasons`.
+OPTED_OUT = "opted_out"
+ALREADY_SENT = "already_sent"
 
 _CAMPAIGN: BindParameter[int] = bindparam("the_campaign")
 _CHUNK: BindParameter[int] = bindparam("the_chunk")
@@ -56,7 +70,7 @@ TAKE_OVER = (
         stop_detail=case((_stands, campaigns.c.stop_detail)),
         ended_at_us=case((_stands, campaigns.c.ended_at_us)),
     )
-    .returning(campaigns.c.sender_epoch, campaigns.c.canary, campaigns.c.canary_calls)
+    .returning(campaigns.c.sender_epoch, campaigns.c.canary, campaigns.c.canary_calls, campaigns.c.settings)
 )
 ORPHANED_ATTEMPTS = (
     update(attempts)
@@ -91,8 +105,17 @@ ACCOUNT = (
     .where(accounts.c.account == _ACCOUNT)
     .with_for_update()
 )
-# UGX that open calls may have cost: over the account, and over this campaign.
+# The newest call of the account that another edition has made after this one. Asked under the lock of the account, as
+# all of its calls are recorded: none that has a lower number comes later.
+_other = attempts.alias("other")
+_NEWEST_ELSEWHERE = (
+    select(func.max(_other.c.id))
+    .where(_other.c.id > bindparam("seen_to"), _other.c.account == _ACCOUNT, _other.c.campaign_id != _CAMPAIGN)
+    .scalar_subquery()
+)
+# UGX that open calls may have cost: over the account, and over this campaign. And, in the same breath, the above.
 EXPOSED = select(
+    _NEWEST_ELSEWHERE.label("newest_elsewhere"),
     func.coalesce(func.sum(attempts.c.exposed_ugx), 0).label("of_account"),
     func.coalesce(func.sum(attempts.c.exposed_ugx).filter(attempts.c.campaign_id == _CAMPAIGN), 0).label("of_campaign"),
 ).where(attempts.c.account == _ACCOUNT, attempts.c.exposed_ugx.is_not(None))
@@ -164,13 +187,78 @@ def _people(opt_outs: ColumnElement[bool]) -> Select[Any]:
 
 PEOPLE = _people(_of_this_or_all)
 PEOPLE_OF_TRANSACTIONAL = _people(suppressions.c.campaign_id == _CAMPAIGN)
+# Who was sent which text, or may have been: whose calls were accepted, are unknown or in flight. Not those whom the API
+# called unsupported, and no tests to one's own phone.
+SENT = (
+    select(recipients.c.msisdn, chunks.c.text_key)
+    .select_from(attempts)
+    .join(campaigns, campaigns.c.id == attempts.c.campaign_id)
+    .join(
+        chunks,
+        and_(
+            chunks.c.campaign_id == attempts.c.campaign_id,
+            chunks.c.chunk == attempts.c.chunk,
+            chunks.c.last_attempt == attempts.c.id,
+        ),
+    )
+    .join(recipients, and_(recipients.c.campaign_id == chunks.c.campaign_id, recipients.c.chunk == chunks.c.chunk))
+    .outerjoin(
+        recipient_exceptions,
+        and_(
+            recipient_exceptions.c.campaign_id == recipients.c.campaign_id,
+            recipient_exceptions.c.row == recipients.c.row,
+        ),
+    )
+    .where(
+        attempts.c.account == _ACCOUNT,
+        attempts.c.intent_at_us >= bindparam("since_us"),
+        chunks.c.state.in_([ChunkState.ACCEPTED, ChunkState.UNKNOWN, ChunkState.IN_FLIGHT]),
+        or_(recipient_exceptions.c.kind.is_(None), recipient_exceptions.c.kind != ExceptionKind.UNSUPPORTED),
+        campaigns.c.is_test == false(),
+    )
+)
+# Of these, by some calls, to some people.
+SENT_BY = SENT.where(
+    attempts.c.id.in_(bindparam("the_attempts", expanding=True)),
+    chunks.c.text_key == bindparam("the_text_key"),
+    recipients.c.msisdn.in_(bindparam("the_msisdns", expanding=True)),
+)
+# The account's calls by other editions, between two numbers.
+CALLS_ELSEWHERE = (
+    select(attempts.c.id, attempts.c.campaign_id, attempts.c.chunk)
+    .join(campaigns, campaigns.c.id == attempts.c.campaign_id)
+    .where(
+        attempts.c.id > bindparam("seen_to"),
+        attempts.c.id <= bindparam("newest"),
+        attempts.c.account == _ACCOUNT,
+        attempts.c.campaign_id != _CAMPAIGN,
+        attempts.c.intent_at_us >= bindparam("since_us"),
+        campaigns.c.is_test == false(),
+    )
+)
+_OTHER_CAMPAIGN: BindParameter[int] = bindparam("the_other")
+MSISDNS_ELSEWHERE = select(recipients.c.msisdn).where(
+    recipients.c.campaign_id == _OTHER_CAMPAIGN, recipients.c.chunk == _CHUNK
+)
+# Each side is read by its own key: a text that is common has a hundred thousand calls.
+TEXTS_IN_COMMON = (
+    select(chunks.c.text_key)
+    .where(chunks.c.campaign_id == _CAMPAIGN)
+    .intersect(select(chunks.c.text_key).where(chunks.c.campaign_id == _OTHER_CAMPAIGN))
+    .limit(1)
+)
 LEAVE_OUT = (
     update(recipients)
     .where(
         recipients.c.campaign_id == _CAMPAIGN,
         recipients.c.row.in_(bindparam("the_rows", expanding=True)),
     )
-    .values(reason="opted_out", chunk=None, message=bindparam("the_text"), encoding=bindparam("the_encoding"))
+    .values(
+        reason=bindparam("the_reason"),
+        chunk=None,
+        message=bindparam("the_text"),
+        encoding=bindparam("the_encoding"),
+    )
 )
 SHRINK_CHUNK = (
     update(chunks)

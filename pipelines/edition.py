@@ -51,6 +51,7 @@ class Priced:
     opted_out: pl.DataFrame  # row (Int64), source (String) of each row that is turned away for it
     listed: int | None  # of a transactional campaign: how many of those to be messaged are on the list of opt-outs
     allow_repeat: bool
+    repeats_seen_to: int | None  # the account's newest call when repeats were looked for; None: they were not
     notes: tuple[str, ...]
 
 
@@ -134,7 +135,8 @@ class Prepared:
             sender_id=campaign.sender_id,
             category=campaign.category,
             message=campaign.message,
-            settings=campaign.model_dump(mode="json") | {"allow_repeat": self.priced.allow_repeat},
+            settings=campaign.model_dump(mode="json")
+            | {"allow_repeat": self.priced.allow_repeat, "repeats_seen_to": self.priced.repeats_seen_to},
             kept_columns=tuple(dict.fromkeys(campaign.recipients.keep)),
             versions={"mambo-pipelines": __version__} | {name: version(name) for name in ("phonenumbers", "polars")},
             canary_calls=self.chunks.canary_calls,

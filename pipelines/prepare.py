@@ -138,7 +138,9 @@ def estimate(
         opt_outs = pl.concat([suppressed, listed]).unique("msisdn", keep="first", maintain_order=True)
     people = _reject(people, pl.col("msisdn").is_in(opt_outs["msisdn"].implode()), Reason.OPTED_OUT)
     days = campaign.sending.repeat_guard_days
+    seen_to: int | None = None
     if ledger is not None and days and not allow_repeat:
+        seen_to = ledger.newest_attempt(account)  # first: what is called meanwhile is looked at again before each call
         since = datetime.now(UTC) - timedelta(days=days)
         sent = ledger.sent_pairs(account, since, other_than=(campaign.name, edition))
         people = _reject(people, _was_sent(people, texts, sent), Reason.ALREADY_SENT)
@@ -155,6 +157,7 @@ def estimate(
         _sources(people, opt_outs),
         sent_anyway,
         allow_repeat,
+        seen_to,
         (*_tariff_notes(campaign), *notes),
     )
 

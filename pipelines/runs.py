@@ -166,6 +166,7 @@ def _send(
         max_cost_per_day_ugx=settings.max_cost_per_day_ugx,
         window=Window.parse(sending.window),
         call_deadline_s=sending.timeout_s,
+        repeat_guard_days=sending.repeat_guard_days,
     )
     patience = Patience(
         wait_for_window=sending.outside_window == "wait",

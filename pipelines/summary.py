@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mambo_io import statements
 from mambo_io.delivery_counts import Evidence, delivery_counts
 from mambo_io.ledger import CampaignRow, Ledger, UnknownCall
 from mambo_io.masking import mask_text
@@ -22,6 +23,11 @@ _DIFFERENCES = {
     ChunkState.REFUSED: "refused by the API",
     ChunkState.UNKNOWN: "unknown; may have been charged",
     ChunkState.CANCELLED: "cancelled",
+}
+
+_LEFT_OUT = {
+    statements.OPTED_OUT: "opted out after the plan",
+    statements.ALREADY_SENT: "sent the same text by another edition after the plan",
 }
 
 
@@ -70,12 +76,12 @@ def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str) -> Campaig
     }
     if totals.unsupported_estimate_ugx:
         differences["unsupported, not charged"] = totals.unsupported_estimate_ugx
-    # What opted out after the plan left its chunk, and its estimate with it.
+    # Who is left out after the plan leaves the chunk, and the estimate leaves it, too.
     left_plan = totals.estimated_ugx - sum(
         expected for state, expected in totals.estimates.items() if state is not ChunkState.SPLIT
     )
     if left_plan:
-        differences["opted out after the plan"] = left_plan
+        differences |= {_LEFT_OUT[reason]: ugx for reason, ugx in ledger.left_out(campaign).items()}
     other = totals.estimated_ugx - totals.charged_ugx - sum(differences.values())
     if other:
         differences["price, segment count or cost other than expected"] = other
