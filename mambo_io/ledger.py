@@ -225,7 +225,7 @@ class Ledger:
                 .group_by(r.reason)
                 .order_by(r.reason.desc())
             )
-            return {reason: int(ugx) for reason, ugx in rows.tuples()}
+            return {reason: int(ugx) for reason, ugx in rows}
 
     def unknown_calls(self, campaign: CampaignRow) -> list[UnknownCall]:
         with self.store.reader() as connection:

@@ -21,7 +21,7 @@ from mambo_io.model import Action, Blame, CallResult, Outcome, Receipt, Unsuppor
 from mambo_io.planning import write_plan, write_suppressions
 from mambo_io.sender import Hold
 from mambo_io.store import Store
-from mambo_io.tables import attempts, chunks
+from mambo_io.tables import attempts, chunks, recipients
 from support.ledgers import NOON, PRICE_UGX, Run, number, plan, rows_of, suppressed, view_of
 
 EDITIONS = itertools.count(1)
@@ -187,6 +187,84 @@ def test_nobody_is_messaged_twice_or_lost_whatever_happens(store: Store, connect
         check(store, run)
 
     campaign()
+
+
+def test_two_editions_at_once_send_a_text_to_nobody_twice(store: Store, connection: Connection) -> None:
+    """The same people in other calls, of whom some are sent another text, whatever becomes of the calls of either.
+
+    Nobody is in two calls with one text that both may have reached them; who is in none has a reason, which is that
+    the other edition's call may have reached them when they were claimed.
+    """
+
+    @settings(max_examples=10)
+    @given(
+        sizes=st.lists(st.integers(1, 3), min_size=1, max_size=4),
+        steps=st.lists(
+            st.tuples(st.sampled_from(["claim", "claim", "settle", "restart"]), st.integers(0, 1)),
+            min_size=4,
+            max_size=12,
+        ),
+        data=st.data(),
+    )
+    def editions(sizes: list[int], steps: list[tuple[str, int]], data: st.DataObject) -> None:
+        account = str(next(EDITIONS))
+        others = data.draw(st.permutations(sizes), label="sizes of the other")
+        planned = plan(*others, edition=f"{account}-b", account=account)
+        last = pl.col("chunk") == pl.col("chunk").max()
+        other_text = pl.when(last).then(-1).otherwise("text_key").alias("text_key")
+        planned = replace(planned, chunks=planned.chunks.with_columns(other_text))
+        runs = [Run.of(connection, each) for each in (plan(*sizes, edition=f"{account}-a", account=account), planned)]
+        out: list[list[ClaimedCall]] = [[], []]
+        reached: Counter[tuple[int, bool]] = Counter()  # by row and text: calls that are accepted, unknown or in flight
+        left_out: list[set[int]] = [set(), set()]
+
+        def text(which: int, call: ClaimedCall) -> bool:
+            return which == 1 and call.chunk == len(others)
+
+        def claim(which: int, want: int) -> Hold | None:
+            run = runs[which]
+            exchange = run.exchange(want=want)
+            rejected = rows_of(store, recipients, campaign_id=run.campaign.id, reason="already_sent")
+            fresh = {person["row"] for person in rejected} - left_out[which]
+            assert all(reached[row, False] for row in fresh), "somebody is left out for no reason"
+            left_out[which] |= fresh
+            for call in exchange.calls:
+                reached.update((row, text(which, call)) for row in call.rows)
+            assert max(reached.values(), default=0) <= 1, "a text may have reached somebody twice"
+            out[which] += exchange.calls
+            return exchange.hold
+
+        def settle(which: int, result: CallResult, call: ClaimedCall) -> None:
+            runs[which].settle(call, result)
+            if result.verdict in (Verdict.REFUSED, Verdict.NOT_SENT):
+                reached.subtract((row, text(which, call)) for row in call.rows)
+            elif result.receipt is not None:
+                gone = {contact.e164 for contact in result.receipt.unsupported}
+                reached.subtract((row, text(which, call)) for row in call.rows if number(row) in gone)
+
+        for run in runs:
+            run.limit(repeat_guard_days=7)
+        for step, which in steps:
+            match step:
+                case "claim":
+                    claim(which, data.draw(st.integers(1, 3), label="want"))
+                case "settle" if out[which]:
+                    call = out[which].pop(data.draw(st.integers(0, len(out[which]) - 1), label="which"))
+                    settle(which, data.draw(results(call), label="result"), call)
+                case "restart":
+                    out[which] = []
+                    runs[which] = Run(connection, Ledger(store).get("clinic-day", runs[which].campaign.edition))
+                    runs[which].limit(repeat_guard_days=7)
+                case _:
+                    pass  # nothing is out that could be settled
+        accounting.record_reading(connection, account, 10**9, who="tester", now=NOON)
+        for which in (0, 1):
+            while claim(which, 3) is None:
+                pass
+        for run in runs:
+            check(store, run)
+
+    editions()
 
 
 # Whatever may stand in a cell: any text (NUL bytes are refused where a list is read), what JSON has to escape far more

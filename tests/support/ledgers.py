@@ -58,11 +58,14 @@ def plan(
     rejected: int = 0,
     kept: Mapping[str, Sequence[str | None]] | None = None,
     opted_out: Iterable[int] = (),
+    settings: Mapping[str, Any] | None = None,
+    is_test: bool = False,
 ) -> Plan:
     """Calls of these sizes to rows 1, 2, 3 …; then `rejected` rows that hold no number.
 
     The first `canaries` calls are canaries, of which `canary_calls` (by default one) must agree. `labels` are those of
-    the calls, `kept` the kept columns, `opted_out` the rows whose numbers may not be messaged.
+    the calls, `kept` the kept columns, `opted_out` the rows whose numbers may not be messaged, `settings` what
+    the plan keeps of the campaign file.
     """
     chunk_of_row = [chunk for chunk, size in enumerate(sizes, start=1) for _ in range(size)]
     sendable, rows = len(chunk_of_row), len(chunk_of_row) + rejected
@@ -112,7 +115,7 @@ def plan(
         sender_id="MamboSMS",
         category="customised",
         message=message,
-        settings={},
+        settings=dict(settings or {}),
         kept_columns=tuple(kept or ()),
         versions={},
         canary_calls=min(1, canaries) if canary_calls is None else canary_calls,
@@ -123,6 +126,7 @@ def plan(
         recipients=[recipients],
         chunks=planned_calls,
         suppressed=suppressed(*opted_out),
+        is_test=is_test,
     )
 
 
