@@ -196,14 +196,8 @@ def test_a_call_that_was_planned_again_leaves_its_people_to_whoever_comes_first(
     call = other.claim_one()
     other.settle(call, no_answer())
     assert run.try_to_claim() == (0, None), "row 1 is left out"
-    found: dict[str, Any] = {
-        "reason": "settled",
-        "evidence": "the balance",
-        "at_the_end": False,
-        "who": "Grace",
-        "now": NOON,
-    }
-    record_not_sent(connection, other.campaign, call.attempt_id, **found)
+    found: dict[str, Any] = {"reason": "settled", "evidence": "the balance", "who": "Grace", "now": NOON}
+    record_not_sent(connection, other.campaign, call.attempt_id, at_the_end=False, **found)
     assert run.claim_one().rows == (2, 3)
     assert other.claim_one().rows == (1,)
 

@@ -22,11 +22,13 @@ from mambo_io.planning import write_plan, write_suppressions
 from mambo_io.sender import Hold
 from mambo_io.store import Store
 from mambo_io.tables import attempts, chunks, recipients
-from support.ledgers import NOON, PRICE_UGX, Run, number, plan, rows_of, suppressed, view_of
+from pipelines.chunking import text_key
+from support.ledgers import NOON, PRICE_UGX, TEXT, Run, number, plan, rows_of, suppressed, view_of
 
 EDITIONS = itertools.count(1)
 NO_REASON = {Outcome.ACCEPTED, Outcome.PLANNED, Outcome.IN_FLIGHT}
 MAY_HAVE_BEEN_SENT = {None, Verdict.ACCEPTED, Verdict.UNKNOWN}
+STEPS_OF_TWO = ["claim", "claim", "settle", "restart"]
 
 
 @pytest.fixture
@@ -199,37 +201,31 @@ def test_two_editions_at_once_send_a_text_to_nobody_twice(store: Store, connecti
     @settings(max_examples=10)
     @given(
         sizes=st.lists(st.integers(1, 3), min_size=1, max_size=4),
-        steps=st.lists(
-            st.tuples(st.sampled_from(["claim", "claim", "settle", "restart"]), st.integers(0, 1)),
-            min_size=4,
-            max_size=12,
-        ),
+        steps=st.lists(st.tuples(st.sampled_from(STEPS_OF_TWO), st.integers(0, 1)), min_size=4, max_size=12),
         data=st.data(),
     )
     def editions(sizes: list[int], steps: list[tuple[str, int]], data: st.DataObject) -> None:
         account = str(next(EDITIONS))
         others = data.draw(st.permutations(sizes), label="sizes of the other")
         planned = plan(*others, edition=f"{account}-b", account=account)
-        last = pl.col("chunk") == pl.col("chunk").max()
-        other_text = pl.when(last).then(-1).otherwise("text_key").alias("text_key")
-        planned = replace(planned, chunks=planned.chunks.with_columns(other_text))
+        is_last = pl.col("chunk") == len(others)
+        of_last = {"text": pl.lit("Another text."), "text_key": pl.lit(text_key("Another text."))}
+        texts = [pl.when(is_last).then(value).otherwise(name).alias(name) for name, value in of_last.items()]
+        planned = replace(planned, chunks=planned.chunks.with_columns(texts))
         runs = [Run.of(connection, each) for each in (plan(*sizes, edition=f"{account}-a", account=account), planned)]
         out: list[list[ClaimedCall]] = [[], []]
-        reached: Counter[tuple[int, bool]] = Counter()  # by row and text: calls that are accepted, unknown or in flight
+        reached: Counter[tuple[int, str]] = Counter()  # by row and text: calls that are accepted, unknown or in flight
         left_out: list[set[int]] = [set(), set()]
-
-        def text(which: int, call: ClaimedCall) -> bool:
-            return which == 1 and call.chunk == len(others)
 
         def claim(which: int, want: int) -> Hold | None:
             run = runs[which]
             exchange = run.exchange(want=want)
             rejected = rows_of(store, recipients, campaign_id=run.campaign.id, reason="already_sent")
             fresh = {person["row"] for person in rejected} - left_out[which]
-            assert all(reached[row, False] for row in fresh), "somebody is left out for no reason"
+            assert all(reached[row, TEXT] for row in fresh), "somebody is left out for no reason"
             left_out[which] |= fresh
             for call in exchange.calls:
-                reached.update((row, text(which, call)) for row in call.rows)
+                reached.update((row, call.request.message) for row in call.rows)
             assert max(reached.values(), default=0) <= 1, "a text may have reached somebody twice"
             out[which] += exchange.calls
             return exchange.hold
@@ -237,10 +233,10 @@ def test_two_editions_at_once_send_a_text_to_nobody_twice(store: Store, connecti
         def settle(which: int, result: CallResult, call: ClaimedCall) -> None:
             runs[which].settle(call, result)
             if result.verdict in (Verdict.REFUSED, Verdict.NOT_SENT):
-                reached.subtract((row, text(which, call)) for row in call.rows)
+                reached.subtract((row, call.request.message) for row in call.rows)
             elif result.receipt is not None:
                 gone = {contact.e164 for contact in result.receipt.unsupported}
-                reached.subtract((row, text(which, call)) for row in call.rows if number(row) in gone)
+                reached.subtract((row, call.request.message) for row in call.rows if number(row) in gone)
 
         for run in runs:
             run.limit(repeat_guard_days=7)
