@@ -19,7 +19,7 @@ of_price_ugx        when as many were counted as share the charge, or the charge
 of_partial_ugx      when others were counted: share - charge // counted. When the reply holds no counts (as in a call
                     that was settled by the balance) and the charge is below the estimate: share - estimate
 of_unknown_ugx      less the estimate of who is unknown or in flight, or in an accepted call whose charge is not known
-of_not_sent_ugx     less the estimate of who is planned, refused, cancelled, or opted out after the plan
+of_not_sent_ugx     less the estimate of who is planned, refused, cancelled, or left out after the plan
 unexplained_ugx     what is left when the receipt contradicts itself: sms_sent is neither the product of its own counts
                     nor that of those who share the charge, or something is charged for nobody; or when it holds no
                     counts, and the charge is above the estimate

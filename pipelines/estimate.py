@@ -11,7 +11,7 @@ import polars as pl
 from mambo_io.ledger import Ledger
 from mambo_io.masking import mask_text
 from mambo_io.model import Category
-from mambo_io.window import KAMPALA, Window
+from mambo_io.window import KAMPALA, Window, day_start
 from pipelines.edition import Prepared
 from pipelines.messages import measure_messages
 from pipelines.numbers import likely_unsupported, rounding_suspicion
@@ -69,8 +69,13 @@ class Estimate:
     obstacles: tuple[str, ...]  # `send` refuses while one of these stands
 
 
-def make_estimate(prepared: Prepared, *, account: str, ledger: Ledger | None) -> Estimate:
-    """Sum up `prepared`; `ledger` gives the last known balance of `account`."""
+def make_estimate(
+    prepared: Prepared, *, account: str, ledger: Ledger | None, max_cost_per_day_ugx: int | None = None
+) -> Estimate:
+    """Sum up `prepared`; `ledger` gives the last known balance of `account`, and what it has spent.
+
+    `max_cost_per_day_ugx` is what the account may spend in a day (None: there is no limit).
+    """
     campaign, people = prepared.campaign, prepared.priced.people
     # So many people of one network and encoding, sendable or rejected for one reason.
     tally = (
@@ -116,7 +121,11 @@ def make_estimate(prepared: Prepared, *, account: str, ledger: Ledger | None) ->
         balance_at=balance[1].astimezone(KAMPALA) if balance else None,
         samples=tuple(_samples(people, prepared.priced.texts)),
         notes=(*prepared.loaded.dataset.notes, *prepared.priced.notes, *_transactional(prepared, on_the_list=False)),
-        warnings=(*_begun(prepared, ledger), *_warnings(prepared, sendable, cost, balance)),
+        warnings=(
+            *_begun(prepared, ledger),
+            *_warnings(prepared, sendable, cost, balance),
+            *_day_warnings(calls["expected_ugx"], starts_at, max_cost_per_day_ugx, account, ledger),
+        ),
         obstacles=tuple(_obstacles(prepared, count, cost)),
     )
 
@@ -205,6 +214,28 @@ def _opt_out_sources(prepared: Prepared) -> dict[str, int]:
         masked = mask_text(source)
         counts[masked] = counts.get(masked, 0) + people
     return counts
+
+
+def _day_warnings(
+    calls_ugx: pl.Series, starts_at: datetime, limit_ugx: int | None, account: str, ledger: Ledger | None
+) -> Iterator[str]:
+    """When the calls cost more than what is left of the limit of the day on which they begin."""
+    cost_ugx, dearest_ugx = int(calls_ugx.sum()), int(calls_ugx.max() or 0)  # type: ignore[arg-type]  # of numbers
+    if limit_ugx is None or not cost_ugx:
+        return
+    if dearest_ugx > limit_ugx:
+        yield (
+            f"A call of UGX {dearest_ugx:,} is more than MAMBO_MAX_COST_PER_DAY_UGX, {limit_ugx:,}, so it would never "
+            "be made. Raise the limit, or set a smaller [sending] chunk_size."
+        )
+        return
+    spent_ugx = ledger.spent_since(account, day_start(starts_at)) if ledger is not None else 0
+    if cost_ugx > (left_ugx := max(0, limit_ugx - spent_ugx)):
+        yield (
+            f"It costs UGX {cost_ugx:,}, and of what the account may spend in a day (MAMBO_MAX_COST_PER_DAY_UGX, "
+            f"{limit_ugx:,}) UGX {left_ugx:,} are left on {starts_at:%Y-%m-%d}: it would stop before a call that goes "
+            "over it, and go on the next day."
+        )
 
 
 def _ucs2_warnings(prepared: Prepared) -> Iterator[str]:

@@ -20,8 +20,8 @@ of_segments_ugx         the API counted other segments in a message than we did
 of_price_ugx            a segment's price was not the tariff's
 of_partial_ugx          the API counted fewer recipients than it was sent (without the unsupported), or more
 of_unknown_ugx          less the estimate where the charge is not known: unknown, in flight, or a reply without a cost
-of_not_sent_ugx         less the estimate of what was planned and not sent: planned, refused, cancelled, or opted out
-                        after the plan
+of_not_sent_ugx         less the estimate of what was planned and not sent: planned, refused, cancelled, or left out
+                        after the plan (opted out, or sent the same text by another edition)
 unexplained_ugx         the rest; zero where the receipt's own figures add up
 ======================  ==============================================================================================
 """

@@ -162,7 +162,7 @@ class SendLoop:
             case Hold.BUSY | None if pause_s:
                 return exchange.hold, pause_s
             case None if not exchange.calls:
-                return None, 0.0  # everybody in the next chunks has opted out: ask again at once
+                return None, 0.0  # nobody is left in the next chunks: ask again at once
             case hold:
                 return hold, None
 

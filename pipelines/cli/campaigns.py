@@ -137,7 +137,7 @@ def send(
     json
         End with one line for a program: the totals and `sending_seconds`.
     allow_repeat
-        Also send to those who were sent the same text lately.
+        Also send to those who were sent the same text lately. It counts for as long as what is planned now is sent.
     accept_canary
         Go on although the first receipt did not agree with the estimate; recorded.
     test_to
@@ -223,7 +223,7 @@ def _send_test(campaign: Campaign, settings: MamboSettings, number: str, *, yes:
     ledger = open_ledger(settings)
     with screens.working():
         prepared = prepare_test(campaign, number, ledger=ledger)
-        summed = make_estimate(prepared, account=settings.account, ledger=ledger)
+        summed = _sum_up(prepared, settings, ledger)
     if summed.obstacles:
         raise InputError(summed.obstacles[0], file=campaign.file)
     if not json:
@@ -255,7 +255,13 @@ def _estimate(
             allow_repeat=allow_repeat,
             on_step=on_step,
         )
-        return prepared, make_estimate(prepared, account=settings.account, ledger=ledger)
+        return prepared, _sum_up(prepared, settings, ledger)
+
+
+def _sum_up(prepared: Prepared, settings: MamboSettings, ledger: Ledger | None) -> Estimate:
+    return make_estimate(
+        prepared, account=settings.account, ledger=ledger, max_cost_per_day_ugx=settings.max_cost_per_day_ugx
+    )
 
 
 def _check_somebody_is_there() -> None:

@@ -1,18 +1,29 @@
-"""What is asked before an intent is recorded: the window, late opt-outs, and sizes that tell calls apart."""
+"""What is asked before an intent is recorded: every guard in one table; then the window, late opt-outs, and sizes that
+tell calls apart.
+
+The figures to the shilling are in `test_ledger_money`, `test_ledger_day_budget`, `test_ledger_canary`; what a person
+says in `test_ledger_control`; repeats in `test_ledger_repeats`. `max_recipients` is asked at each start, because a plan
+never grows while it is sent: `tests/e2e/test_cli_guards.py`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, insert
 
+from mambo_io import accounting, control
+from mambo_io.call_ends import ClaimedCall
 from mambo_io.ledger import Ledger
-from mambo_io.model import ChunkState, Outcome
+from mambo_io.model import CallResult, ChunkState, Outcome
 from mambo_io.planning import write_suppressions
 from mambo_io.sender import Hold
 from mambo_io.store import Store
-from mambo_io.tables import chunks, suppressions
+from mambo_io.tables import attempts, chunks, suppressions
 from mambo_io.window import KAMPALA, Window
 from support.ledgers import (
     TEXT,
@@ -24,6 +35,92 @@ from support.ledgers import (
     rows_of,
     suppressed,
 )
+
+# --- every guard -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Guard:
+    """How a campaign of three calls of UGX 100 is stopped after the first, and how it goes on."""
+
+    hold: Hold | None
+    stop: Callable[[Run], object] = lambda _: None
+    go_on: Callable[[Run], object] = lambda _: None
+    first_answer: Callable[[ClaimedCall], CallResult] = good_reply
+    canaries: int = 0
+    goes_to: Sequence[int] = (3, 4, 5, 6)  # the rows that are messaged after that
+
+
+def limit(**limits: Any) -> Callable[[Run], None]:
+    return lambda run: run.limit(**limits)
+
+
+def read_balance(balance_ugx: int) -> Callable[[Run], None]:
+    return lambda run: accounting.record_reading(run.connection, "main", balance_ugx, who="officer", now=run.now)
+
+
+def say(what: Callable[..., object], **words: Any) -> Callable[[Run], object]:
+    return lambda run: what(run.connection, run.campaign, who="Grace", now=run.now, **words)
+
+
+def another_edition_sends_to_row(row: int) -> Callable[[Run], object]:
+    others = [other for other in range(1, 7) if other != row]
+
+    def send(run: Run) -> None:
+        run.limit(repeat_guard_days=7)
+        Run.of(run.connection, plan(6, edition="2", opted_out=others)).claim_one()
+
+    return send
+
+
+GUARDS = {
+    "window": Guard(Hold.WINDOW, limit(window=Window.parse("08:00-09:00")), limit(window=Window.parse("08:00-20:00"))),
+    "budget of the campaign": Guard(Hold.BUDGET, limit(max_cost_ugx=199), limit(max_cost_ugx=300)),
+    "budget of the day": Guard(Hold.DAY_BUDGET, limit(max_cost_per_day_ugx=199), limit(max_cost_per_day_ugx=300)),
+    "balance": Guard(Hold.BALANCE, read_balance(99), read_balance(200)),
+    "canary": Guard(
+        Hold.CANARY,
+        go_on=lambda run: run.sender.waive_canary(run.now),
+        first_answer=lambda call: good_reply(call, sms_cost=101),
+        canaries=1,
+    ),
+    "pause": Guard(Hold.PAUSED, say(control.hold, note=None), say(control.resume, note=None)),
+    "cancel": Guard(Hold.CANCELLED, say(control.cancel, note=None), goes_to=()),
+    "approval": Guard(
+        Hold.APPROVAL,
+        lambda run: control.await_approval(run.connection, run.campaign),
+        say(control.approve, digest="plan"),
+    ),
+    "opt-out": Guard(
+        None, lambda run: write_suppressions(run.connection, run.campaign.id, suppressed(3, 4)), goes_to=(5, 6)
+    ),
+    "repeat": Guard(None, another_edition_sends_to_row(4), goes_to=(3, 5, 6)),
+}
+
+
+@pytest.mark.parametrize("name", GUARDS)
+def test_every_guard_stops_before_money_is_spent_and_goes_on_where_it_stopped(
+    store: Store, connection: Connection, name: str
+) -> None:
+    """It is asked in the claim after the one that it let through, in that run and in the next."""
+    guard = GUARDS[name]
+    run = Run.of(connection, plan(2, 2, 2, canaries=guard.canaries))
+    call = run.claim_one()
+    run.settle(call, guard.first_answer(call))
+    guard.stop(run)
+    if guard.hold is not None:
+        assert run.try_to_claim(want=3) == (0, guard.hold)
+        run = Run(connection, run.campaign, limits=run.limits)
+        assert run.try_to_claim(want=3) == (0, guard.hold)
+        assert [row["chunk"] for row in rows_of(store, attempts)] == [1], "no other call was made, or may have been"
+        guard.go_on(run)
+        run = Run(connection, run.campaign, limits=run.limits)
+    claimed: list[int] = []
+    while (exchange := run.exchange(want=3)).hold is None:
+        claimed += [row for call in exchange.calls for row in call.rows]
+    assert claimed == list(guard.goes_to)
+    assert exchange.hold is (Hold.NOTHING_LEFT if claimed else Hold.CANCELLED)
+
 
 # --- window ----------------------------------------------------------------------------------------------------------
 

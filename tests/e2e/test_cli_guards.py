@@ -34,6 +34,9 @@ def test_the_day_of_an_account_is_shared_by_its_campaigns(cli: Cli, api: Sandbox
     assert cli(*SEND).code == 0  # UGX 250
 
     cli.campaign(numbers_of(15), message="Another text.", sending=CALLS_OF_5)
+    expected = cli("estimate", "clinic-day.toml", "--edition", "2").out
+    assert "(MAMBO_MAX_COST_PER_DAY_UGX, 749) UGX 499 are left on 20" in expected
+    assert "it would stop before a call that goes over it, and go on the next day." in expected
     stopped = cli(*SEND, "--edition", "2")
     assert stopped.code == 3
     assert "paused: the next call would go over what the account may spend in a day" in stopped.out
@@ -43,6 +46,12 @@ def test_the_day_of_an_account_is_shared_by_its_campaigns(cli: Cli, api: Sandbox
     assert cli(*SEND, "--edition", "2").code == 3
     assert executed(api) == 2
 
+    cli.set(MAX_COST_PER_DAY_UGX="249")
+    never = cli("estimate", "clinic-day.toml", "--edition", "3").out
+    assert "A call of UGX 250 is more than MAMBO_MAX_COST_PER_DAY_UGX, 249, so it would never be made." in never
+
+    cli.set(MAX_COST_PER_DAY_UGX="1_250")
+    assert "Warning" not in cli("estimate", "clinic-day.toml", "--edition", "3", "--allow-repeat").out
     cli.set(MAX_COST_PER_DAY_UGX="1_000")
     assert cli(*SEND, "--edition", "2").code == 0
     assert (executed(api), cli("status", "clinic-day", "--json").json["charged_ugx"]) == (4, 750)
@@ -71,6 +80,29 @@ def test_credentials_that_are_refused_are_no_reason_not_to_send(cli: Cli, api: S
     cli.set(PASSWORD="wrong")
     assert cli(*SEND).code == 0
     assert cli.refused("balance").startswith("the API refused these credentials before")
+
+
+# --- repeats ---------------------------------------------------------------------------------------------------------
+
+
+def test_who_is_sent_the_text_by_another_edition_while_this_one_rests_is_left_out(cli: Cli, api: SandboxHandle) -> None:
+    cli.set(MAX_COST_PER_DAY_UGX="250")
+    cli.campaign(numbers_of(10), sending=CALLS_OF_5)
+    assert cli(*SEND).code == 3
+    cli.set(MAX_COST_PER_DAY_UGX=None)
+    others = cli(*SEND, "--edition", "2", "--json").json
+    assert (others["rejected"], others["outcomes"]["accepted"]) == ({"already_sent": 5}, 5)
+
+    done = cli(*SEND)
+    assert done.code == 0
+    assert done.pairs()["sent the same text by another edition after the plan"] == "UGX 250"
+    assert done.pairs()["already_sent"].startswith("5 ")
+    assert executed(api) == 2, "one call each"
+    assert set(api.deliveries()["e164"].value_counts()["count"]) == {1}
+
+    cli.campaign(numbers_of(10), sending=CALLS_OF_5)
+    assert cli(*SEND, "--edition", "3", "--allow-repeat").code == 0
+    assert executed(api) == 4, "nobody is left out of a plan that allows it"
 
 
 # --- size ------------------------------------------------------------------------------------------------------------

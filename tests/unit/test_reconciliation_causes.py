@@ -169,7 +169,7 @@ def receipt_of(example: Example) -> pl.DataFrame:
 # What became of people in no accepted call: whether a call stands behind it, and what their estimate is.
 OTHERS = {
     "rejected at the plan": ("rejected", None, 0, {}),
-    "opted out after the plan": ("rejected", None, 50, {"of_not_sent_ugx": -50}),
+    "left out after the plan": ("rejected", None, 50, {"of_not_sent_ugx": -50}),
     "planned": ("planned", None, 50, {"of_not_sent_ugx": -50}),
     "cancelled": ("cancelled", None, 50, {"of_not_sent_ugx": -50}),
     "refused": ("refused", 8, 50, {"of_not_sent_ugx": -50}),
