@@ -325,7 +325,7 @@ def outcome_of_chunk(state: ChunkState) -> Outcome:
         case ChunkState.CANCELLED:
             return Outcome.CANCELLED
         case ChunkState.SPLIT | ChunkState.SKIPPED:
-            # Nobody stands in these: a split chunk's recipients moved to its children, a skipped one's were all left out.
+            # Nobody stands in these: a split chunk's recipients moved to its children, a skipped one's are left out.
             return Outcome.REJECTED
         case _:
             assert_never(state)
