@@ -61,9 +61,12 @@ def test_it_is_never_the_edition_of_the_campaign(cli: Cli, api: SandboxHandle) -
         assert (tested["edition"], tested["outcomes"]) == (edition, {"accepted": 1})
     assert cli(*SEND, "--json").json["outcomes"]["accepted"] == SENDABLE
     assert api.deliveries().filter(pl.col("e164") == f"+256{mine[1:]}").height == 3
+    after = cli("send", "clinic-day.toml", "--test-to", mine, "--yes", "--json").json
+    assert after["outcomes"] == {"accepted": 1}, "nor does it matter who was sent the campaign's own message"
     assert cli("status", "clinic-day", "--json").json["edition"] == "1"
     assert pipelines.results("clinic-day").height == SENDABLE + 1
-    assert [line.split()[0] for line in cli("status").out.splitlines()[1:4]] == [
+    assert [line.split()[0] for line in cli("status").out.splitlines()[1:5]] == [
+        "clinic-day/test-3",
         "clinic-day/1",
         "clinic-day/test-2",
         "clinic-day/test-1",
