@@ -153,10 +153,11 @@ _of_this_or_all = case((suppressions.c.campaign_id == 0, true()), else_=suppress
 
 
 def _people(opt_outs: ColumnElement[bool]) -> Select[Any]:
-    """The people of a call, and of each whether one of these opt-outs is theirs."""
+    """The people of a call, and of each whether one of these opt-outs is theirs, or their number was erased."""
     is_opted_out = exists().where(suppressions.c.msisdn == recipients.c.msisdn, opt_outs)
+    is_left_out = or_(recipients.c.msisdn.is_(None), is_opted_out)
     return (
-        select(recipients.c.row, recipients.c.msisdn, recipients.c.estimated_ugx, is_opted_out)
+        select(recipients.c.row, recipients.c.msisdn, recipients.c.estimated_ugx, is_left_out)
         .where(recipients.c.campaign_id == _CAMPAIGN, recipients.c.chunk == _CHUNK)
         .order_by(recipients.c.row)
     )
@@ -170,7 +171,12 @@ LEAVE_OUT = (
         recipients.c.campaign_id == _CAMPAIGN,
         recipients.c.row.in_(bindparam("the_rows", expanding=True)),
     )
-    .values(reason="opted_out", chunk=None, message=bindparam("the_text"), encoding=bindparam("the_encoding"))
+    .values(
+        reason="opted_out",
+        chunk=None,
+        message=case((recipients.c.msisdn.is_not(None), bindparam("the_text"))),
+        encoding=bindparam("the_encoding"),
+    )
 )
 SHRINK_CHUNK = (
     update(chunks)
