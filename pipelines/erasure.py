@@ -1,7 +1,7 @@
 """Personal data that goes: people of finished campaign editions, and one number from all of them.
 
-Rows and tables first, commit by commit; then the space that they took is written anew. Whatever kills it in between, the
-same once more ends it.
+Rows and tables first, commit by commit; then the space that they took is written anew. Whatever kills it in between,
+the same once more ends it.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def begun_edition(
         return None
     if row.erased_at is not None:
         raise InputError(
-            f"{row.label} was erased on {row.erased_at.astimezone(KAMPALA):%Y-%m-%d}: nobody knows any more to whom it went",
+            f"{row.label} was erased on {row.erased_at.astimezone(KAMPALA):%Y-%m-%d}, and to whom it went is not known",
             file=campaign.file,
             fix="A new --edition would go to everybody in the list, whoever was sent the same text before.",
         )
