@@ -1,10 +1,10 @@
 """Erasing one telephone number from a ledger, across all campaign editions, in one transaction.
 
 The person's own rows keep their place, outcome, reason, network and money; number, cell, text and kept columns go.
-Where else the number is named it becomes `•••`. Two things stay: an opt-out, because without the number nobody could be
-held back by it (a digest of a number is no way out: it is found out by trying all numbers), and texts that others were
-sent, which go with their campaign (`mambo_io.erasing`). Whoever is planned in an edition that is not finished is left
-out of it.
+Where else the number is named it becomes `•••`; what a colleague wrote of a campaign goes whole. Two things stay: an
+opt-out, because without the number nobody could be held back by it (a digest of a number is no way out: it is found out
+by trying all numbers), and texts that others were sent, which go with their campaign (`mambo_io.erasing`). Whoever is
+planned in an edition that is not finished is left out of it.
 """
 
 from __future__ import annotations
@@ -132,8 +132,10 @@ def _hide_mentions(connection: Connection, msisdn: int) -> int:
     pattern = written_number(msisdn)
     contacts = [row.id for row in naming(connection, msisdn, u.raw, u.id)]
     connection.execute(delete(unsupported).where(u.id.in_(contacts)))
-    hidden = len(contacts)
-    for column in (r.phone_raw, r.message, r.kept, attempts.c.raw_reply, events.c.detail, account_entries.c.note):
+    notes = [row.id for row in naming(connection, msisdn, events.c.detail, events.c.id)]
+    connection.execute(update(events).where(events.c.id.in_(notes)).values(detail=None))
+    hidden = len(contacts) + len(notes)
+    for column in (r.phone_raw, r.message, r.kept, attempts.c.raw_reply, account_entries.c.note):
         hidden += _hide(connection, msisdn, column, pattern)
     return hidden
 
