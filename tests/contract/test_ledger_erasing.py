@@ -358,6 +358,21 @@ def test_copies_beside_the_ledger_and_files_of_replies(tmp_path: Path) -> None:
         assert Ledger(store).erasure_ended(Ledger(store).get("clinic-day"))
 
 
+def test_what_was_freed_before_is_overwritten_too(tmp_path: Path) -> None:
+    """A plan that was replaced long ago leaves its people in pages that nothing has used since."""
+    path = tmp_path / "ledger.db"
+    with Store(str(path), create=True) as store, store.writer() as connection:
+        campaign = complete(connection, 2)
+        connection.execute(text("PRAGMA secure_delete = OFF"))
+        connection.execute(text("CREATE TABLE replaced AS SELECT 'Zebedee' AS name FROM chunks, pragma_table_list"))
+        connection.execute(text("DROP TABLE replaced"))
+        connection.commit()
+    assert b"Zebedee" in path.read_bytes()
+    with Store(str(path)) as store:
+        erase_editions(store, [Ledger(store).get(campaign.name)], who="amos", now=LATER)
+    assert b"Zebedee" not in path.read_bytes()
+
+
 def test_postgresql_says_whose_table_it_could_not_write_anew(postgres_url: str) -> None:
     with Store(postgres_url, create=True) as store, store.writer() as connection, connection.begin():
         connection.execute(text("DROP ROLE IF EXISTS clerk"))
