@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,16 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from mambo_io.erasing import erase_edition
+from mambo_io.ledger import Ledger as ledger_of
+from mambo_io.planning import write_plan
 from mambo_io.sandbox import SandboxHandle
+from mambo_io.store import Store
 from pipelines import reconciliation
 from pipelines.chunking import text_key
 from support.cli import Cli, campaign_toml
 from support.database_files import DatabaseFiles
+from support.ledgers import plan
 from support.postgres import PostgresServer
 
 SEND = ("send", "clinic-day.toml", "--direct", "--yes")
@@ -171,6 +177,12 @@ def check_campaign(ledger: Ledger) -> None:
     )
     assert key in files.content()
 
+    with Store(files.url) as store, store.writer() as connection:  # a command that was killed after its first commit
+        next(erase_edition(connection, ledger_of(store).get("clinic-day"), who="Amos", now=datetime.now(UTC)))
+    status = cli("status", "clinic-day")
+    assert (status.code, ", but not to the end: " in status.out) == (3, True)
+    assert status.next_command == ["erase", "clinic-day", "--edition", "1", "--by", "NAME"]
+
     said = cli("erase", "clinic-day", "--by", "Amos", "--yes")
     assert (said.code, said.err) == (0, "")
     assert "Erased: 6 people. Money and counts stay." in said.out
@@ -192,6 +204,35 @@ def check_campaign(ledger: Ledger) -> None:
     again = cli("erase", "clinic-day", "--by", "Amos", "--yes")
     assert (again.code, again.out.count("\n")) == (0, 1)
     assert again.out.startswith("clinic-day/1 was erased on 20")
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("erase clinic-day --by=", "mambo erase: needs a name in --by"),
+        ("erase --by Amos --yes", "mambo erase: needs a campaign's name, or --older-than"),
+        ("erase clinic-day --older-than 9d --by Amos --yes", "mambo erase: needs a campaign's name, or --older-than"),
+        ("erase --older-than 9d --edition 2 --by Amos --yes", "mambo erase: needs a campaign's name, or --older-than"),
+        (
+            "erase --older-than 6months --by Amos --yes",
+            "--older-than: '6months' is no number of days. Write it as 180d",
+        ),
+        ("erase clinic-day --by Amos", "nobody is there to be asked. Add --yes to erase without a question."),
+        ("erase flour-day --by Amos --yes", "there is no campaign flour-day in ledger.db. Did you mean clinic-day?"),
+        (
+            "erase clinic-day --by Amos --yes",
+            "clinic-day/1: is planned, not finished. Nothing was erased.",
+        ),
+        ("person 0772123456 --erase", "mambo person --erase: needs a name in --by"),
+        ("person 0772123456 --erase --by Amos", "nobody is there to be asked. Add --yes to erase without a question."),
+        ("person 0414123456", "NUMBER: '•••456' is no mobile number of Uganda: not a mobile number"),
+        ("person 0772000001 --output person.parquet", "person.parquet: is not of a kind that holds several tables."),
+    ],
+)
+def test_what_is_refused_in_one_line(cli: Cli, command: str, told: str) -> None:
+    with Store(str(cli.folder / "ledger.db"), create=True) as store, store.writer() as connection:
+        write_plan(connection, plan(2), who="officer")
+    assert cli.refused(*command.split()).startswith(told)
 
 
 def events(cli: Cli) -> list[dict[str, Any]]:
