@@ -51,7 +51,10 @@ _COMMANDS = {
     ),
     "reconcile": ("pipelines.cli.reconcile:reconcile", "Settle, add up, report and judge what was sent yesterday."),
     "person": ("pipelines.cli.personal:person", "Show all that is held about one number, or erase it."),
-    "erase": ("pipelines.cli.personal:erase", "Erase numbers, names and texts of campaigns; money and counts stay."),
+    "erase": (
+        "pipelines.cli.personal:erase",
+        "Erase numbers, names and texts of finished campaigns; money and counts stay.",
+    ),
     "sandbox": ("pipelines.cli.servers:sandbox", "Run a Mambo API of one's own on this machine."),
     "up": ("pipelines.cli.servers:up", "Run a Prefect server with its pages; `send` uses it while it runs."),
     "serve": ("pipelines.cli.serve:serve", "Send each campaign of a folder at its time, until Ctrl-C."),

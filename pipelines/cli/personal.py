@@ -55,8 +55,8 @@ def person(
     opt-outs, raw replies and notes that name it. The screen counts; the file holds everything, numbers in full (other
     people's are masked). For example:
 
-        mambo person 0772123456 --output person.xlsx
-        mambo person 0772123456 --erase --by Grace
+        mambo person NUMBER --output person.xlsx
+        mambo person NUMBER --erase --by Grace
 
     Parameters
     ----------
