@@ -53,7 +53,7 @@ def person(
 
     Across all campaigns and editions: rows with their texts and kept columns, calls, outcomes, delivery reports,
     opt-outs, raw replies and notes that name it. The screen counts; the file holds everything, numbers in full (other
-    people's are masked). For example:
+    people's are masked). While something is sent from a SQLite ledger nothing can be erased. For example:
 
         mambo person NUMBER --output person.xlsx
         mambo person NUMBER --erase --by Grace
@@ -65,8 +65,7 @@ def person(
     output
         Write everything to this file: .json, .xlsx or .csv.
     erase
-        Erase it: number, texts and kept columns go, money and counts stay. An opt-out stays, because nothing else holds
-        the person back. Nobody may be sending from a SQLite ledger meanwhile.
+        Erase it: number, texts and kept columns go; money, counts and an entry on the list of opt-outs stay.
     by
         Your name, with `--erase`; recorded.
     yes
@@ -113,9 +112,13 @@ def person(
     for label in forgotten.open_editions:
         screens.say(f"{label} is not finished: they are left out of it. Take them out of its list, too.")
     if held.tables["opt_outs"]["campaign"].null_count():
-        screens.say("The opt-out stays, so that nobody messages them again by accident.")
+        screens.say(
+            "The opt-out stays, because nothing else holds them back; `mambo opt-outs remove` takes it off the list."
+        )
     else:
-        screens.say("They have not opted out: a list that still holds the number will message them again.")
+        screens.say(
+            "They have not opted out: a list that has the number messages them again. `mambo opt-outs add` helps."
+        )
     if (texts := held.tables["mentions"].filter(place="text").height) > 0:
         screens.say(f"{screens.count(texts, 'text')} of other people name the number; `mambo erase NAME` erases those.")
     _show_overwritten(overwritten, store)

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from mambo_io.control import cancel
 from mambo_io.erasing import erase_edition
 from mambo_io.ledger import Ledger as ledger_of
 from mambo_io.planning import write_plan
@@ -20,6 +21,7 @@ from mambo_io.sandbox import SandboxHandle
 from mambo_io.store import Store
 from pipelines import reconciliation
 from pipelines.chunking import text_key
+from support import terminal
 from support.cli import Cli, campaign_toml
 from support.database_files import DatabaseFiles
 from support.ledgers import plan
@@ -167,7 +169,7 @@ def check_person(ledger: Ledger) -> None:
     assert cli("person", "0752551003").out.startswith("Nothing is held about +256752•••003 in ")
     # The campaign's own entry goes with the row, and what holds for all of them stays: test_ledger_forgetting.py.
     said = cli("person", "0772551004", "--erase", "--by", "Amos", "--yes")
-    assert "They have not opted out: a list that still holds the number will message them again." in said.out
+    assert "They have not opted out: a list that has the number messages them again." in said.out
 
 
 def check_campaign(ledger: Ledger) -> None:
@@ -204,6 +206,22 @@ def check_campaign(ledger: Ledger) -> None:
     again = cli("erase", "clinic-day", "--by", "Amos", "--yes")
     assert (again.code, again.out.count("\n")) == (0, 1)
     assert again.out.startswith("clinic-day/1 was erased on 20")
+
+
+def test_a_person_is_asked_before_anything_goes(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    with Store(str(cli.folder / "ledger.db"), create=True) as store, store.writer() as connection:
+        campaign = write_plan(connection, plan(2), who="officer")
+        cancel(connection, campaign, who="officer", note=None, now=datetime.now(UTC))
+    person, campaigns = ("person", "0772000001", "--erase"), ("erase", "clinic-day")
+    for command, answer, code in ((person, "n", 4), (campaigns, "", 4), (person, "y", 0), (campaigns, "yes", 0)):
+        with terminal.opened() as opened, opened.used():
+            opened.type(f"{answer}\n")
+            said = cli(*command, "--by", "Amos")
+        assert said.code == code
+        assert ("Erased" in said.out) == (code == 0)
+        assert "clinic-day/1" in said.out, "whom it is about is shown before"
+        assert "[y/N]" in opened.screen
 
 
 @pytest.mark.parametrize(
