@@ -214,14 +214,15 @@ def test_a_person_is_asked_before_anything_goes(cli: Cli, monkeypatch: pytest.Mo
         campaign = write_plan(connection, plan(2), who="officer")
         cancel(connection, campaign, who="officer", note=None, now=datetime.now(UTC))
     person, campaigns = ("person", "0772000001", "--erase"), ("erase", "clinic-day")
-    for command, answer, code in ((person, "n", 4), (campaigns, "", 4), (person, "y", 0), (campaigns, "yes", 0)):
-        with terminal.opened() as opened, opened.used():
+    with terminal.opened() as opened, opened.used():
+        for command, answer, code in ((person, "n", 4), (campaigns, "", 4), (person, "y", 0), (campaigns, "yes", 0)):
             opened.type(f"{answer}\n")
             said = cli(*command, "--by", "Amos")
-        assert said.code == code
-        assert ("Erased" in said.out) == (code == 0)
-        assert "clinic-day/1" in said.out, "whom it is about is shown before"
-        assert "[y/N]" in opened.screen
+            assert said.code == code
+            assert ("Erased" in said.out) == (code == 0)
+            assert "clinic-day/1" in said.out, "whom it is about is shown before"
+        opened.wait_for("Erase it? It cannot be brought back. [y/N]")
+        opened.wait_for("Erase them? Nobody can bring them back. [y/N]")
 
 
 @pytest.mark.parametrize(
