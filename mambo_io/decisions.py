@@ -31,12 +31,16 @@ class PutBack:
 def retry_refused(connection: Connection, campaign: CampaignRow, *, who: str, now: datetime) -> PutBack:
     """Plan every refused call of the edition again; it is paused then, and sending goes on with it.
 
-    Raises `InputError` when no call is refused, or when the campaign is cancelled; nothing is changed then.
+    Raises `InputError` when no call is refused, or when the campaign is cancelled or erased; nothing is changed then.
     """
     refused = (chunks.c.campaign_id == campaign.id) & (chunks.c.state == ChunkState.REFUSED)
     with connection.begin():
-        state = connection.scalar(select(campaigns.c.state).where(campaigns.c.id == campaign.id))
-        if state is CampaignState.CANCELLED:
+        stands = connection.execute(
+            select(campaigns.c.state, campaigns.c.erased_at_us).where(campaigns.c.id == campaign.id)
+        ).one()
+        if stands.erased_at_us is not None:
+            raise InputError("was erased: nobody knows any more to whom its calls would go", file=campaign.label)
+        if stands.state is CampaignState.CANCELLED:
             raise InputError("is cancelled, and its calls stay as they are", file=campaign.label)
         calls, recipients = connection.execute(
             select(func.count(), func.coalesce(func.sum(chunks.c.recipients_count), 0)).where(refused)

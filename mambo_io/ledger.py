@@ -77,6 +77,7 @@ class CampaignRow:
     held_by: str | None  # the person who paused it
     is_test: bool
     transactional: bool  # does not ask the list of opt-outs
+    erased_at: datetime | None  # since when its numbers and texts are being erased, or gone
 
     @property
     def label(self) -> str:
@@ -315,6 +316,12 @@ class Ledger:
         with self.store.reader() as connection:
             return opt_out_of(connection, msisdn)
 
+    def erasure_ended(self, campaign: CampaignRow) -> bool:
+        """Whether nothing is left of the people of an edition that is being erased."""
+        its_end = select(events.c.id).where(events.c.campaign_id == campaign.id, events.c.kind == "erased")
+        with self.store.reader() as connection:
+            return connection.scalar(its_end.limit(1)) is not None
+
     def credentials_latch(self, account: str) -> str | None:
         """Why the balance endpoint refused the account's credentials, until a person clears it."""
         with self.store.reader() as connection:
@@ -332,7 +339,8 @@ class Ledger:
         """Who was sent which text since then: `msisdn`, `text_key` (both Int64), distinct.
 
         Counts calls that are accepted, unknown or in flight (recipients the API called unsupported excepted), of every
-        campaign edition of the account but the one named `other_than`, and tests to one's own phone.
+        campaign edition of the account but the one named `other_than`, and tests to one's own phone. Whoever was erased
+        is not known any more.
         """
         import polars as pl
 
@@ -383,6 +391,7 @@ def campaign_row(row: Row[Any]) -> CampaignRow:
         planned_at=from_us(values["planned_at_us"]),
         first_call_at=_maybe(values["first_call_at_us"]),
         ended_at=_maybe(values["ended_at_us"]),
+        erased_at=_maybe(values["erased_at_us"]),
     )
 
 

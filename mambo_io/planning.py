@@ -68,7 +68,7 @@ def write_plan(connection: Connection, plan: Plan, *, who: str, awaits_approval:
 
     Nothing is sent of one that `awaits_approval` before a person has approved it.
     """
-    _delete_unstarted(connection, plan.name, plan.edition)
+    delete_unstarted(connection, plan.name, plan.edition)
     now_us = to_us(datetime.now(UTC))
     with connection.begin():
         campaign_id = _add_campaign(connection, plan, CampaignState.PLANNING, now_us)
@@ -116,7 +116,7 @@ def write_skipped(connection: Connection, plan: Plan, *, detail: str, who: str, 
     It takes the place of an earlier plan that never made a call.
     """
     assert not plan.rows, "nobody is planned in an edition that is skipped"
-    _delete_unstarted(connection, plan.name, plan.edition)
+    delete_unstarted(connection, plan.name, plan.edition)
     with connection.begin():
         campaign_id = _add_campaign(connection, plan, CampaignState.SKIPPED, to_us(now))
         its_row = campaigns.c.id == campaign_id
@@ -230,7 +230,7 @@ def _batches(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
         yield rows.slice(start, ROWS_A_COMMIT)
 
 
-def _delete_unstarted(connection: Connection, name: str, edition: str) -> None:
+def delete_unstarted(connection: Connection, name: str, edition: str) -> None:
     """Delete the plan of an edition that never made a call, half written ones included; refuse any other."""
     with connection.begin():
         row = connection.execute(

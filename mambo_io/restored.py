@@ -57,7 +57,7 @@ def restore(url: str, backup: Path, *, who: str, now: datetime) -> Restored:
     path = Path(location.database or "")
     incoming = path.with_name(f"{path.name}.restoring")
     try:
-        with _nobody_sends(path):
+        with nobody_sends(path):
             _copy(backup, incoming)
             newest_call, open_campaigns = _mark(incoming, who=who, now=now)
             replaced = _set_aside(path, now)
@@ -94,7 +94,7 @@ def check_confirmed(connection: Connection) -> None:
 
 
 @contextmanager
-def _nobody_sends(path: Path) -> Iterator[None]:
+def nobody_sends(path: Path) -> Iterator[None]:
     """Hold every lock of the ledger at `path`; raises `StoreBusy` when one of them is taken."""
     with ExitStack() as held:
         for file in sorted(path.with_name(f"{path.name}.locks").glob("*.lock")):

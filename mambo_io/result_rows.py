@@ -187,7 +187,10 @@ def _joined(piece: _Piece, campaign: Edition) -> pl.DataFrame:
             "network_guess",
             outcome_of_row().alias("outcome"),
             reason_of_row().alias("reason"),
-            pl.coalesce("message", "text").alias("message"),
+            pl.when(pl.col("msisdn").is_not_null())  # or else it was erased, or there never was one
+            .then(pl.coalesce("message", "text"))
+            .otherwise("message")
+            .alias("message"),
             pl.coalesce("encoding", "encoding_of_text").alias("encoding"),
             "segments",
             "estimated_ugx",

@@ -150,14 +150,15 @@ class KeptReplies:
                 self.path.unlink()
 
 
+def side_files(aside: Path) -> list[Path]:
+    """The side files of the runs of a campaign, in no order; `aside` is how they begin."""
+    return [path for path in aside.parent.iterdir() if _run_of(path, aside)] if aside.parent.is_dir() else []
+
+
 def kept_replies(aside: Path) -> list[KeptReplies]:
     """What earlier runs of a campaign left in their side files, the oldest first."""
-    begins = f"{aside.name}-"
     try:
-        paths = (
-            [path for path in aside.parent.iterdir() if path.name.startswith(begins)] if aside.parent.is_dir() else []
-        )
-        return [_read(path, path.name.removeprefix(begins)) for path in sorted(paths, key=_mtime)]
+        return [_read(path, _run_of(path, aside)) for path in sorted(side_files(aside), key=_mtime)]
     except OSError as error:
         raise StoreError(
             f"the replies of an earlier run cannot be read ({error.strerror})",
@@ -255,6 +256,12 @@ def _end_of(entry: dict[str, Any]) -> KeptEnd:
         ended_at=datetime.fromisoformat(entry["ended_at"]),
         agrees=entry["agrees"],
     )
+
+
+def _run_of(path: Path, aside: Path) -> str:
+    """The run that a side file is of; empty for another file."""
+    begins = f"{aside.name}-"
+    return path.name.removeprefix(begins) if path.name.startswith(begins) else ""
 
 
 def _mtime(path: Path) -> float:

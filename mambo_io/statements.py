@@ -176,10 +176,11 @@ _of_this_or_all = case((suppressions.c.campaign_id == 0, true()), else_=suppress
 
 
 def _people(opt_outs: ColumnElement[bool]) -> Select[Any]:
-    """The people of a call, and of each whether one of these opt-outs is theirs."""
+    """The people of a call, and of each whether one of these opt-outs is theirs, or their number was erased."""
     is_opted_out = exists().where(suppressions.c.msisdn == recipients.c.msisdn, opt_outs)
+    is_left_out = or_(recipients.c.msisdn.is_(None), is_opted_out)
     return (
-        select(recipients.c.row, recipients.c.msisdn, recipients.c.estimated_ugx, is_opted_out)
+        select(recipients.c.row, recipients.c.msisdn, recipients.c.estimated_ugx, is_left_out)
         .where(recipients.c.campaign_id == _CAMPAIGN, recipients.c.chunk == _CHUNK)
         .order_by(recipients.c.row)
     )
@@ -215,6 +216,7 @@ SENT = (
         chunks.c.state.in_([ChunkState.ACCEPTED, ChunkState.UNKNOWN, ChunkState.IN_FLIGHT]),
         or_(recipient_exceptions.c.kind.is_(None), recipient_exceptions.c.kind != ExceptionKind.UNSUPPORTED),
         campaigns.c.is_test == false(),
+        recipients.c.msisdn.is_not(None),  # it was erased
     )
 )
 # Of these, by some calls, to some people.
@@ -256,7 +258,7 @@ LEAVE_OUT = (
     .values(
         reason=bindparam("the_reason"),
         chunk=None,
-        message=bindparam("the_text"),
+        message=case((recipients.c.msisdn.is_not(None), bindparam("the_text"))),
         encoding=bindparam("the_encoding"),
     )
 )

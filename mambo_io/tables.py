@@ -52,7 +52,7 @@ from mambo_io.model import (
     Verdict,
 )
 
-SCHEMA_VERSION = 2  # `upgrades.py` says what each version changed
+SCHEMA_VERSION = 3  # `upgrades.py` says what each version changed
 
 metadata = MetaData()
 
@@ -123,6 +123,7 @@ campaigns = Table(
     Column("ended_at_us", BigInteger),
     Column("held_by", Text),  # the person who paused it; nothing is sent until a person lets it go on
     Column("is_test", Boolean, nullable=False, server_default=false()),  # the message to one's own phone
+    Column("erased_at_us", BigInteger),  # since when its numbers and texts are being erased, or gone
     UniqueConstraint("name", "edition"),
     sqlite_autoincrement=True,  # the events of a plan that was replaced are not those of the one after it
 )
@@ -387,7 +388,8 @@ def _results_view() -> Select[Any]:
             r.network_guess,
             outcome.label("outcome"),
             reason.label("reason"),
-            func.coalesce(r.message, c.text).label("message"),
+            # Whose number was erased has no text any more, though others in the call may still have it.
+            case((r.msisdn.is_not(None), func.coalesce(r.message, c.text)), else_=r.message).label("message"),
             func.coalesce(r.encoding, c.encoding).label("encoding"),
             r.segments,
             r.estimated_ugx,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from sqlalchemy import Connection, MetaData, Table, column, insert, select, text
+from sqlalchemy import Connection, MetaData, Table, column, insert, inspect, select, text
 from sqlalchemy import table as table_of
 
 from mambo_io.model import CampaignState
@@ -69,6 +69,12 @@ def _from_1(connection: Connection) -> None:
         connection.execute(text(f"ALTER TABLE campaigns {change}"))
 
 
+def _from_2(connection: Connection) -> None:
+    """Campaigns whose people were erased; the view knows people without a number."""
+    if "erased_at_us" not in [each["name"] for each in inspect(connection).get_columns(campaigns.name)]:
+        connection.execute(text("ALTER TABLE campaigns ADD COLUMN erased_at_us BIGINT"))
+
+
 def _rebuild(connection: Connection, table: Table) -> None:
     """Give a SQLite table today's columns and checks, which it cannot change in place.
 
@@ -90,4 +96,4 @@ def _rebuild(connection: Connection, table: Table) -> None:
         raise AssertionError(f"{len(broken)} rows refer to nothing after the upgrade")
 
 
-_STEPS: dict[int, Callable[[Connection], None]] = {1: _from_1}
+_STEPS: dict[int, Callable[[Connection], None]] = {1: _from_1, 2: _from_2}

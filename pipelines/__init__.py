@@ -22,7 +22,8 @@ def results(name: str, edition: str | None = None, *, store: str | None = None) 
     estimated_ugx, charged_ugx, chunk, attempt (Int64), sent_at (Datetime, Africa/Kampala), delivery (String), then the
     kept columns (String). `reason` is null only for accepted, planned and in flight; `charged_ugx` is null while
     unknown. `delivery` is what an imported export of delivery reports says (delivered, failed, pending), not_reported
-    for whom none names, and null for everybody whom the API did not accept.
+    for whom none names, and null for everybody whom the API did not accept. Of who was erased, phone_raw, e164,
+    message and the kept columns are null.
 
     Raises `InputError` for a name or edition that is not there, `StoreError` for a store that cannot be read.
     """

@@ -15,6 +15,7 @@ from mambo_io.ledger import CampaignRow, Ledger
 from mambo_io.model import CampaignState
 from mambo_io.planning import Plan, write_plan, write_skipped
 from mambo_io.settings import MamboSettings
+from mambo_io.window import KAMPALA
 from pipelines.campaign import Campaign, check_edition
 from pipelines.edition import Prepared, file_digest
 from pipelines.opening import open_store, send_command
@@ -40,13 +41,19 @@ def begun_edition(
     or was approved, so its content is frozen, or it is closed.
 
     An approved one that has not begun, and of which anything has changed since, is planned and approved anew.
-    Raises `InputError` that says what changed since it has begun, or that it belongs to another account or host, or
-    that no edition can have such a name.
+    Raises `InputError` that says what changed since it has begun, or that it belongs to another account or host, was
+    erased, or that no edition can have such a name.
     """
     check_edition(edition)
     row = ledger.find(campaign.name, edition) if ledger is not None else None
     if ledger is None or row is None:
         return None
+    if row.erased_at is not None:
+        raise InputError(
+            f"{row.label} was erased on {row.erased_at.astimezone(KAMPALA):%Y-%m-%d}, and to whom it went is not known",
+            file=campaign.file,
+            fix="A new --edition would go to everybody in the list, whoever was sent the same text before.",
+        )
     if row.is_test:
         raise InputError(
             f"{row.label} was a test to one's own phone", key="--edition", fix="Name another edition, such as 1."

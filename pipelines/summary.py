@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from mambo_io import statements
 from mambo_io.delivery_counts import Evidence, delivery_counts
@@ -42,6 +43,7 @@ class CampaignSummary:
     stop_reason: str | None
     stop_detail: str | None
     plan_digest: str  # names exactly what was planned, and what a person approves
+    erased_at: datetime | None  # since when its numbers and texts are being erased, or gone
     held_by: str | None  # the person who paused it; masked, as people write what they like
     transactional: bool  # does not ask the list of opt-outs
     rows: int
@@ -60,7 +62,12 @@ class CampaignSummary:
     @property
     def exit_code(self) -> int:
         """0 when nothing is left to do, 3 otherwise."""
-        return 0 if self.state in FINAL_STATES and not self.unknown_calls else 3
+        return 0 if self.state in FINAL_STATES and not self.unknown_calls and not self.is_half_erased else 3
+
+    @property
+    def is_half_erased(self) -> bool:
+        """Whether an erasure was interrupted: of an edition that is erased nothing else is ever next."""
+        return self.erased_at is not None and self.next_command is not None
 
     @property
     def label(self) -> str:
@@ -99,6 +106,7 @@ def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str) -> Campaig
         stop_reason=campaign.stop_reason,
         stop_detail=campaign.stop_detail,
         plan_digest=campaign.plan_digest,
+        erased_at=campaign.erased_at,
         held_by=_masked_holder(campaign),
         transactional=campaign.transactional,
         rows=campaign.rows,
@@ -111,7 +119,7 @@ def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str) -> Campaig
         unknown_calls=tuple(unknown),
         deliveries=deliveries,
         delivery_evidence=() if reported is None else reported.evidence,
-        next_command=_next_command(campaign, unknown, totals.outcomes.get(Outcome.PLANNED, 0), command),
+        next_command=_next_command(ledger, campaign, unknown, totals.outcomes.get(Outcome.PLANNED, 0), command),
         sending_seconds=ledger.last_run_seconds(campaign),
     )
 
@@ -122,8 +130,13 @@ def _masked_holder(campaign: CampaignRow) -> str | None:
     return mask_text(campaign.held_by)
 
 
-def _next_command(campaign: CampaignRow, unknown: list[UnknownCall], planned: int, command: str) -> str | None:
+def _next_command(
+    ledger: Ledger, campaign: CampaignRow, unknown: list[UnknownCall], planned: int, command: str
+) -> str | None:
     match campaign.state:
+        case _ if campaign.erased_at is not None:
+            again = f"mambo erase {campaign.name} --edition {campaign.edition} --by NAME"
+            return None if ledger.erasure_ended(campaign) else again
         case CampaignState.COMPLETE | CampaignState.CANCELLED | CampaignState.SKIPPED if not unknown:
             return None
         case _ if campaign.is_test and not unknown:  # its sender was killed; nobody goes on with a test

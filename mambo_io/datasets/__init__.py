@@ -12,13 +12,13 @@ shows beside it, and what could not be read as it should be is told in `Dataset.
     ├── delimited.py   CSV and TSV: encoding, separator, quotes
     ├── workbook.py    XLSX
     └── parquet.py     Parquet, and parquet_footer.py: its size before it is read
-    export.py      write_dataset
+    export.py      write_dataset, write_tables
     ├── sheets.py      tables as sheets of a workbook
     └── replacing.py   absent, the old one, or complete
 """
 
-from mambo_io.datasets.export import write_dataset
+from mambo_io.datasets.export import write_dataset, write_tables
 from mambo_io.datasets.files import refuse_address
 from mambo_io.datasets.reading import Dataset, open_dataset, read_dataset
 
-__all__ = ["Dataset", "open_dataset", "read_dataset", "refuse_address", "write_dataset"]
+__all__ = ["Dataset", "open_dataset", "read_dataset", "refuse_address", "write_dataset", "write_tables"]

@@ -1,4 +1,4 @@
-"""`write_dataset`: results as CSV, Parquet or XLSX, safe to open in a spreadsheet program.
+"""`write_dataset`: results as CSV, Parquet or XLSX, safe to open in a spreadsheet program; `write_tables`: several.
 
 A cell that starts with `=` is a formula to a spreadsheet program, wherever it came from; what people typed must not
 become one (https://owasp.org/www-community/attacks/CSV_Injection).
@@ -6,7 +6,8 @@ become one (https://owasp.org/www-community/attacks/CSV_Injection).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -49,6 +50,47 @@ def write_dataset(frame: pl.DataFrame | Iterable[pl.DataFrame], path: Path | str
         write(pieces, unfinished)
 
 
+def write_tables(tables: Mapping[str, pl.DataFrame], path: Path) -> None:
+    """Write several tables of any columns as one file; an existing one is replaced as `write_dataset` does.
+
+    JSON: an object with a list of objects for each. XLSX: a sheet for each. CSV: a line for each cell that is not
+    empty, with table, number (of the row in its table, from 1), column and value. Times are as there.
+
+    Raises `InputError` for another ending, and as `write_dataset` does.
+    """
+    match path.suffix.lower():
+        case ".json":
+            with replacing(path) as unfinished:
+                rows = {name: table.with_columns(_moments(table)).to_dicts() for name, table in tables.items()}
+                unfinished.write_text(json.dumps(rows, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        case ".xlsx":
+            with replacing(path) as unfinished:
+                write_sheets([Sheet(name, table) for name, table in tables.items()], unfinished, named=path)
+        case ".csv":
+            write_dataset(pl.concat([_cells(name, table) for name, table in tables.items()]), path)
+        case _:
+            problem = "is not of a kind that holds several tables"
+            raise InputError(problem, file=path, fix="These endings are: .json, .xlsx, .csv.")
+
+
+def _cells(name: str, table: pl.DataFrame) -> pl.DataFrame:
+    """Each cell that is not empty: table, number, column, value (String, number Int64)."""
+    written = table.with_columns(_moments(table)).cast(pl.String).with_row_index("number", offset=1)
+    cells = written.unpivot(index="number", variable_name="column", value_name="value").drop_nulls("value")
+    order = pl.col("column").cast(pl.Enum(table.columns))
+    return cells.sort("number", order).select(
+        pl.lit(name).alias("table"), pl.col("number").cast(pl.Int64), "column", "value"
+    )
+
+
+def _moments(table: pl.DataFrame) -> list[pl.Expr]:
+    return [_moment(name, dtype) for name, dtype in table.schema.items() if isinstance(dtype, pl.Datetime)]
+
+
+def _moment(name: str, dtype: pl.Datetime) -> pl.Expr:
+    return local(pl.col(name), dtype).dt.strftime("%Y-%m-%dT%H:%M:%S%:z")
+
+
 def neutralised(text: pl.Expr) -> pl.Expr:
     """`text` with a `'` before what a spreadsheet program would take for the start of a formula."""
     return pl.when(text.str.slice(0, 1).is_in(list(_FORMULA_STARTS))).then("'" + text).otherwise(text)
@@ -83,7 +125,7 @@ def _csv_column(name: str, dtype: pl.DataType) -> pl.Expr:
             pl.when(text.str.contains(r"^\+[0-9]+(•••[0-9]+)?$")).then(text).otherwise(safe) if name == "e164" else safe
         )
     elif isinstance(dtype, pl.Datetime):
-        column = local(column, dtype).dt.strftime("%Y-%m-%dT%H:%M:%S%:z")
+        column = _moment(name, dtype)
     return column.alias(title)
 
 

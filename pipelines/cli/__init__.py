@@ -50,6 +50,11 @@ _COMMANDS = {
         "Enter what was paid into the account; show what became of the money.",
     ),
     "reconcile": ("pipelines.cli.reconcile:reconcile", "Settle, add up, report and judge what was sent yesterday."),
+    "person": ("pipelines.cli.personal:person", "Show all that is held about one number, or erase it."),
+    "erase": (
+        "pipelines.cli.personal:erase",
+        "Erase numbers, names and texts of finished campaigns; money and counts stay.",
+    ),
     "sandbox": ("pipelines.cli.servers:sandbox", "Run a Mambo API of one's own on this machine."),
     "up": ("pipelines.cli.servers:up", "Run a Prefect server with its pages; `send` uses it while it runs."),
     "serve": ("pipelines.cli.serve:serve", "Send each campaign of a folder at its time, until Ctrl-C."),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 
 from mambo_io.errors import Declined, InputError
@@ -170,7 +169,7 @@ def send(
     else:
         yes = yes or campaign.approval == "required"  # nothing is sent by this
     if not yes:
-        _check_somebody_is_there()
+        screens.check_somebody_is_there("send")
     if begun is None:
         prepared, summed = _estimate(campaign, settings, edition, allow_repeat, ledger)
         if not json:
@@ -219,7 +218,7 @@ def _send_test(campaign: Campaign, settings: MamboSettings, number: str, *, yes:
     from pipelines.own_phone import prepare_test, send_test
 
     if not yes:
-        _check_somebody_is_there()
+        screens.check_somebody_is_there("send")
     ledger = open_ledger(settings)
     with screens.working():
         prepared = prepare_test(campaign, number, ledger=ledger)
@@ -264,21 +263,12 @@ def _sum_up(prepared: Prepared, settings: MamboSettings, ledger: Ledger | None) 
     )
 
 
-def _check_somebody_is_there() -> None:
-    """The question is put on standard error, and answered on standard input."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise InputError("nobody is there to be asked", fix="Add --yes to send without a question.")
-
-
 def _ask(question: str, *, name_to_type: str | None) -> None:
     """A person says yes; the first send of an edition to a real host wants the campaign's name typed."""
-    how = "[y/N]" if name_to_type is None else f"Type the campaign's name, {name_to_type}, to send:"
-    try:
-        said = screens.ask(f"{question} {how} ").strip()
-    except (EOFError, KeyboardInterrupt):
-        said = ""
-        screens.err.print()
-    agreed = said.lower() in ("y", "yes") if name_to_type is None else said == name_to_type
+    if name_to_type is None:
+        agreed = screens.agreed(question)
+    else:
+        agreed = screens.answer(f"{question} Type the campaign's name, {name_to_type}, to send:") == name_to_type
     if not agreed:
         raise Declined("Nothing was sent.")
 

@@ -124,7 +124,8 @@ def results(name: str, /, *, output: Path, edition: str | None = None) -> int:
         if output.exists() and output.name == Path(row.source).name:
             raise InputError("has the name of the list of recipients", file=output, fix="Choose another name.")
         write_dataset((check_frame(piece, RESULTS) for piece in ledger.result_pieces(row)), output)
-    screens.say(f"{screens.count(row.rows, 'row')} in {output}")
+    erased = "" if row.erased_at is None else "; numbers, texts and kept columns are erased"
+    screens.say(f"{screens.count(row.rows, 'row')} in {output}{erased}")
     return 0
 
 

@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mambo_io.delivery_counts import Evidence
+from mambo_io.errors import InputError
 from mambo_io.ledger import CampaignRow
 from mambo_io.masking import mask_text
 from mambo_io.model import CampaignState, Outcome
@@ -138,6 +139,9 @@ def show_summary(summary: CampaignSummary) -> None:
         say(f"Paused by {summary.held_by}: nothing is sent before `mambo resume`.")
     if summary.transactional:
         say(TRANSACTIONAL)
+    if summary.erased_at is not None:
+        half = ", but not to the end" if summary.is_half_erased else ""
+        say(f"Erased on {local_time(summary.erased_at)}{half}: no number, text or reply is held; figures stay.")
     # What went well first, and what is explained below last.
     order = sorted(summary.outcomes, key=lambda outcome: (outcome == Outcome.REJECTED, outcome != Outcome.ACCEPTED))
     _pairs([(outcome, f"{summary.outcomes[outcome]:,}") for outcome in order])
@@ -201,6 +205,7 @@ def show_campaigns(summaries: Iterable[CampaignSummary]) -> None:
         figures = (summary.rows, accepted, summary.rows - accepted - left, left)
         money = (summary.estimated_ugx, summary.charged_ugx)
         state = summary.state + (f" ({summary.stop_reason})" if summary.stop_reason else "")
+        state += ", erased" if summary.erased_at is not None else ""
         state += f", paused by {summary.held_by}" if summary.held_by is not None else ""
         rows.append((summary.label, *(f"{figure:,}" for figure in (*figures, *money)), state))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -247,6 +252,26 @@ def working() -> Iterator[Any]:
         return
     with err.status("reading") as status:
         yield lambda step: status.update(step)
+
+
+def check_somebody_is_there(yes_means: str) -> None:
+    """The question is put on standard error, and answered on standard input."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise InputError("nobody is there to be asked", fix=f"Add --yes to {yes_means} without a question.")
+
+
+def answer(question: str) -> str:
+    """What the person says; nothing when they close the input or press Ctrl-C."""
+    try:
+        return ask(f"{question} ").strip()
+    except (EOFError, KeyboardInterrupt):
+        err.print()
+        return ""
+
+
+def agreed(question: str) -> bool:
+    """Whether the person says yes."""
+    return answer(f"{question} [y/N]").lower() in ("y", "yes")
 
 
 def local_time(at: datetime) -> str:

@@ -21,7 +21,8 @@ class Terminal:
         self._seen = bytearray()
         self._news = threading.Condition()
         # Somebody has to read all the time: a terminal that is full would stop the program.
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     @property
     def screen(self) -> str:
@@ -53,7 +54,8 @@ class Terminal:
                 sys.stdin, sys.stderr = before
 
     def close(self) -> None:
-        os.close(self.slave)  # the reader ends with the last one who could write
+        os.close(self.slave)  # the reader ends with the last one who could write, …
+        self._reader.join(_PATIENCE_S / 10)  # … or it would read what the next terminal of the same number shows
         os.close(self._master)
 
     def _read(self) -> None:

@@ -1,0 +1,150 @@
+"""Erasing one telephone number from a ledger, across all campaign editions, in one transaction.
+
+The person's own rows keep their place, outcome, reason, network and money; number, cell, text and kept columns go.
+Where else the number is named it becomes `•••`; what a colleague wrote of a campaign goes whole. Two things stay: an
+opt-out, because without the number nobody could be held back by it (a digest of a number is no way out: it is found out
+by trying all numbers), and texts that others were sent, which go with their campaign (`mambo_io.erasing`). Whoever is
+planned in an edition that is not finished is left out of it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, Connection, and_, delete, insert, or_, select, update
+
+from mambo_io.errors import InputError
+from mambo_io.ledger import to_us
+from mambo_io.model import FINAL_STATES, ChunkState
+from mambo_io.person import HIDDEN, calls_of, naming, own_rows, written_number
+from mambo_io.tables import (
+    account_entries,
+    attempts,
+    campaigns,
+    chunks,
+    deliveries,
+    events,
+    recipients,
+    suppressions,
+    unsupported,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What was erased. `open_editions` are not finished, and the lists that they were planned from have the number."""
+
+    rows: int
+    editions: int
+    mentions: int
+    open_editions: tuple[str, ...]
+
+
+def erase_person(connection: Connection, msisdn: int, *, who: str, now: datetime) -> Forgotten:
+    """Erase the number (the digits of E.164). The name of who did it is recorded, the number is not.
+
+    Raises `InputError` while it stands in a call that is in flight, or of which nobody knows whether it was sent.
+    """
+    r, k = recipients.c, campaigns.c
+    with connection.begin():
+        own = own_rows(connection, msisdn)
+        # No sender claims a call of these while they are locked.
+        locked = select(k.id, k.name, k.edition, k.account, k.state).where(k.id.in_(own)).order_by(k.id)
+        its_editions = connection.execute(locked.with_for_update()).all()
+        for edition in its_editions:
+            rows = own[edition.id]
+            _check_nothing_open(connection, edition, rows)
+            its = and_(r.campaign_id == edition.id, r.row.in_(rows))
+            _erase_texts(connection, edition.id, rows)
+            nothing = dict.fromkeys(("phone_raw", "msisdn", "message", "kept"))
+            connection.execute(update(recipients).where(its).values(nothing))
+            reports = and_(deliveries.c.campaign_id == edition.id, deliveries.c.row.in_(rows))
+            connection.execute(update(deliveries).where(reports).values(status_raw=""))
+            of_edition = select(attempts.c.id).where(attempts.c.campaign_id == edition.id)
+            contacts = and_(unsupported.c.row.in_(rows), unsupported.c.attempt_id.in_(of_edition))
+            connection.execute(delete(unsupported).where(contacts))
+            connection.execute(
+                insert(events),
+                {
+                    "campaign_id": edition.id,
+                    "account": edition.account,
+                    "at_us": to_us(now),
+                    "kind": "person_erased",
+                    "who": who,
+                    "detail": f"{len(rows)} row{'' if len(rows) == 1 else 's'}",
+                },
+            )
+        finished = select(k.id).where(k.state.in_(FINAL_STATES))
+        of_finished = and_(suppressions.c.msisdn == msisdn, suppressions.c.campaign_id.in_(finished))
+        connection.execute(delete(suppressions).where(of_finished))
+        mentions = _hide_mentions(connection, msisdn)
+    return Forgotten(
+        rows=sum(map(len, own.values())),
+        editions=len(own),
+        mentions=mentions,
+        open_editions=tuple(f"{row.name}/{row.edition}" for row in its_editions if row.state not in FINAL_STATES),
+    )
+
+
+def _check_nothing_open(connection: Connection, edition: Any, rows: list[int]) -> None:
+    r, c = recipients.c, chunks.c
+    chunk = connection.execute(
+        select(c.chunk, c.state)
+        .join_from(recipients, chunks, and_(c.campaign_id == r.campaign_id, c.chunk == r.chunk))
+        .where(r.campaign_id == edition.id, r.row.in_(rows))
+        .where(c.state.in_((ChunkState.IN_FLIGHT, ChunkState.UNKNOWN)))
+        .limit(1)
+    ).one_or_none()
+    if chunk is None:
+        return
+    name = f"{edition.name} --edition {edition.edition}"
+    if chunk.state is ChunkState.IN_FLIGHT:
+        problem, fix = "is being sent", f"Wait until it ends; if its process has ended: mambo settle {name}."
+    else:
+        problem, fix = "may have been sent; nobody knows", f"Find out: mambo settle {name}; or say so: mambo resolve."
+    raise InputError(
+        f"the number stands in a call that {problem}",
+        file=f"{edition.name}/{edition.edition}/c{chunk.chunk:04d}",
+        fix=f"Nothing was erased. {fix}",
+    )
+
+
+def _erase_texts(connection: Connection, campaign_id: int, rows: list[int]) -> None:
+    """The texts of calls to nobody else, also of those that gave way to others, or that nobody was left in."""
+    r, c = recipients.c, chunks.c
+    calls = calls_of(connection, campaign_id, rows)
+    others = select(r.chunk).where(r.campaign_id == campaign_id, r.chunk.in_(calls), r.row.not_in(rows))
+    alone = calls - set(connection.scalars(others))
+    of_rows = select(r.message).where(r.campaign_id == campaign_id, r.row.in_(rows), r.message.is_not(None))
+    left_out = and_(c.state == ChunkState.SKIPPED, c.text.in_(of_rows))
+    connection.execute(
+        update(chunks)
+        .where(c.campaign_id == campaign_id, or_(c.chunk.in_(alone), left_out))
+        .values(text="", text_key=0)
+    )
+
+
+def _hide_mentions(connection: Connection, msisdn: int) -> int:
+    r, u = recipients.c, unsupported.c
+    pattern = written_number(msisdn)
+    contacts = [row.id for row in naming(connection, msisdn, u.raw, u.id)]
+    connection.execute(delete(unsupported).where(u.id.in_(contacts)))
+    notes = [row.id for row in naming(connection, msisdn, events.c.detail, events.c.id)]
+    connection.execute(update(events).where(events.c.id.in_(notes)).values(detail=None))
+    hidden = len(contacts) + len(notes)
+    for column in (r.phone_raw, r.message, r.kept, attempts.c.raw_reply, account_entries.c.note):
+        hidden += _hide(connection, msisdn, column, pattern)
+    return hidden
+
+
+def _hide(connection: Connection, msisdn: int, column: Column[Any], pattern: re.Pattern[str]) -> int:
+    table = column.table
+    keys = list(table.primary_key)
+    found = list(naming(connection, msisdn, column, *keys))
+    for row in found:
+        its = and_(*(part == value for part, value in zip(keys, row[1:], strict=True)))
+        connection.execute(update(table).where(its).values({column.name: pattern.sub(HIDDEN, row[0])}))
+    return len(found)

@@ -1,0 +1,283 @@
+"""All that a ledger holds about one telephone number, across all campaign editions.
+
+A row of a list that has the number is the person's own. Elsewhere it may be *named*: in a cell that was turned away, a
+kept column of somebody else's row, a raw reply, what a colleague wrote, a text that others were sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+from sqlalchemy import Column, ColumnElement, Connection, and_, select, true
+
+from mambo_io.ledger import from_us
+from mambo_io.masking import mask_text
+from mambo_io.tables import (
+    account_entries,
+    attempts,
+    campaigns,
+    chunks,
+    deliveries,
+    events,
+    recipients,
+    results,
+    suppressions,
+    unsupported,
+)
+
+# What people put between the digits of a number; a backslash, because JSON may have one before a slash.
+_BETWEEN = r"(?:[^\S\r\n]|[().\-/\\\u200b-\u2015\u202a-\u202e\u2060-\u2069\u2212\ufeff]){0,3}"
+HIDDEN = "•••"
+
+_TIME = pl.Datetime("us", "UTC")
+_CALL_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("campaign", "edition", "call"), pl.String),
+    "attempt": pl.Int64,
+    **dict.fromkeys(("sent_at", "ended_at"), _TIME),
+    **dict.fromkeys(("verdict", "reason"), pl.String),
+    **dict.fromkeys(("http_status", "submitted", "charged_ugx"), pl.Int64),
+    "messages": pl.String,
+}
+_MESSAGE_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("campaign", "edition"), pl.String),
+    "row": pl.Int64,
+    **dict.fromkeys(("phone_raw", "e164", "network_guess", "outcome", "reason", "message", "encoding"), pl.String),
+    **dict.fromkeys(("segments", "estimated_ugx", "charged_ugx", "chunk", "attempt"), pl.Int64),
+    "sent_at": _TIME,
+    **dict.fromkeys(("delivery", "kept"), pl.String),
+}
+_UNSUPPORTED_TYPES: dict[str, Any] = {"call": pl.String, "attempt": pl.Int64, "raw": pl.String}
+_REPORT_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("campaign", "edition"), pl.String),
+    "row": pl.Int64,
+    **dict.fromkeys(("status", "status_raw"), pl.String),
+    "reported_at": _TIME,
+    "source": pl.String,
+    "imported_at": _TIME,
+}
+_OPT_OUT_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("campaign", "edition"), pl.String),
+    "since": _TIME,
+    "source": pl.String,
+}
+_MENTION_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("place", "campaign", "edition"), pl.String),
+    "row": pl.Int64,
+    "call": pl.String,
+    "at": _TIME,
+    "text": pl.String,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is held about one number: tables with one row for each …
+
+    messages
+        row of a list that has the number: campaign, edition (String), row (Int64), then the results' columns from
+        phone_raw to delivery, and kept (String, JSON).
+    calls
+        API call that they stood in, earlier attempts too: campaign, edition, call (String), attempt (Int64), sent_at,
+        ended_at (Datetime), verdict, reason (String), http_status, submitted, charged_ugx (Int64, of the whole call),
+        messages (String, what the API said).
+    unsupported_contacts
+        time the API named them as such: call (String), attempt (Int64), raw (String).
+    delivery_reports
+        report: campaign, edition (String), row (Int64), status, status_raw (String), reported_at (Datetime), source
+        (String), imported_at (Datetime).
+    opt_outs
+        list that they stand on: campaign, edition (String; null: of every campaign), since (Datetime), source (String).
+    mentions
+        other place that names the number: place (String: cell, kept, reply, event, account_entry, text), campaign,
+        edition (String), row (Int64), call (String), at (Datetime), text (String; other numbers are masked; null where
+        it is about somebody else).
+    """
+
+    msisdn: int
+    tables: Mapping[str, pl.DataFrame] = field(repr=False)
+
+    @property
+    def is_nothing(self) -> bool:
+        return all(table.is_empty() for table in self.tables.values())
+
+
+def held_about(connection: Connection, msisdn: int) -> Held:
+    """All that is held about the number (the digits of E.164), in one transaction. Reads every recipient."""
+    with connection.begin():
+        own = own_rows(connection, msisdn)
+        its_calls = {campaign_id: calls_of(connection, campaign_id, rows) for campaign_id, rows in own.items()}
+        tables = {
+            "messages": _frame(_messages(connection, own), _MESSAGE_TYPES),
+            "calls": _frame(_attempts(connection, its_calls), _CALL_TYPES),
+            "unsupported_contacts": _frame(_unsupported(connection, msisdn, own), _UNSUPPORTED_TYPES),
+            "delivery_reports": _frame(_reports(connection, own), _REPORT_TYPES),
+            "opt_outs": _frame(_opt_outs(connection, msisdn), _OPT_OUT_TYPES),
+            "mentions": _frame(_mentions(connection, msisdn), _MENTION_TYPES),
+        }
+    return Held(msisdn, tables)
+
+
+# --- also for erasing ------------------------------------------------------------------------------------------------
+
+
+def written_number(msisdn: int) -> re.Pattern[str]:
+    """The number as it may stand in a text: with and without 256 or 0, with what people put between digits."""
+    country, national = _BETWEEN.join("256"), _BETWEEN.join(str(msisdn)[3:])
+    before = rf"(?:(?:\+|0{{2,3}})?{_BETWEEN}{country}{_BETWEEN})?(?:\(?0\)?{_BETWEEN})?"
+    return re.compile(rf"(?<![0-9]){before}{national}(?![0-9])")
+
+
+def own_rows(connection: Connection, msisdn: int) -> dict[int, list[int]]:
+    """The rows that have the number, by the id of the campaign edition."""
+    r = recipients.c
+    found: dict[int, list[int]] = {}
+    for campaign_id, row in connection.execute(
+        select(r.campaign_id, r.row).where(r.msisdn == msisdn).order_by(r.campaign_id, r.row)
+    ):
+        found.setdefault(campaign_id, []).append(row)
+    return found
+
+
+def calls_of(connection: Connection, campaign_id: int, rows: list[int]) -> set[int]:
+    """The planned calls (chunks) in which these rows stand, and those whose place these have taken."""
+    r, c = recipients.c, chunks.c
+    found: set[int] = set()
+    newer = set(
+        connection.scalars(select(r.chunk).where(r.campaign_id == campaign_id, r.row.in_(rows), r.chunk.is_not(None)))
+    )
+    while newer:
+        found |= newer
+        parents = select(c.parent).where(c.campaign_id == campaign_id, c.chunk.in_(newer), c.parent.is_not(None))
+        newer = set(connection.scalars(parents)) - found
+    return found
+
+
+def naming(
+    connection: Connection,
+    msisdn: int,
+    column: Column[Any],
+    *others: Column[Any],
+    where: ColumnElement[bool] | None = None,
+) -> Iterator[Any]:
+    """The rows of a table in which `column` names the number: its text, then `others`."""
+    # The databases have no patterns in common, but both know at once where not even the digits stand in their order.
+    may_name = column.like("%" + "%".join(str(msisdn)[3:]) + "%")
+    query = select(column, *others).where(may_name, true() if where is None else where)
+    pattern = written_number(msisdn)
+    for row in connection.execute(query).all():  # before anything is changed
+        if pattern.search(row[0]):
+            yield row
+
+
+# --- the tables ------------------------------------------------------------------------------------------------------
+
+
+def _frame(rows: Iterator[tuple[Any, ...]], types: Mapping[str, Any]) -> pl.DataFrame:
+    times = [pl.col(name).dt.convert_time_zone("Africa/Kampala") for name, dtype in types.items() if dtype == _TIME]
+    return pl.DataFrame(list(rows), schema=dict(types), orient="row").with_columns(times)
+
+
+def _time(at_us: int | None) -> datetime | None:
+    return None if at_us is None else from_us(at_us)
+
+
+def _call(name: str, edition: str, chunk: int) -> str:
+    """As `mambo_io.ledger.call_name`."""
+    return f"{name}/{edition}/c{chunk:04d}"
+
+
+def _others_masked(text: str, msisdn: int) -> str:
+    """The text with every number masked but this one."""
+    parts = written_number(msisdn).split(text)
+    own = written_number(msisdn).findall(text)
+    return "".join(mask_text(part) + number for part, number in zip(parts, [*own, ""], strict=True))
+
+
+def _messages(connection: Connection, own: Mapping[int, list[int]]) -> Iterator[tuple[Any, ...]]:
+    columns = [results.c[{"sent_at": "sent_at_us"}.get(name, name)] for name in _MESSAGE_TYPES]
+    at = list(_MESSAGE_TYPES).index("sent_at")
+    for campaign_id, rows in own.items():
+        its = and_(results.c.campaign_id == campaign_id, results.c.row.in_(rows))
+        for row in connection.execute(select(*columns).where(its).order_by(results.c.row)):
+            yield (*row[:at], _time(row[at]), *row[at + 1 :])
+
+
+def _attempts(connection: Connection, calls: Mapping[int, set[int]]) -> Iterator[tuple[Any, ...]]:
+    a, k = attempts.c, campaigns.c
+    for campaign_id, its_chunks in calls.items():
+        query = (
+            select(k.name, k.edition, a.chunk, a.id, a.intent_at_us, a.ended_at_us, a.verdict, a.reason)
+            .add_columns(a.http_status, a.submitted_count, a.charged_ugx, a.api_messages)
+            .join_from(attempts, campaigns, k.id == a.campaign_id)
+            .where(a.campaign_id == campaign_id, a.chunk.in_(its_chunks))
+            .order_by(a.id)
+        )
+        for name, edition, chunk, attempt, began, ended, verdict, *rest in connection.execute(query):
+            yield name, edition, _call(name, edition, chunk), attempt, _time(began), _time(ended), verdict, *rest
+
+
+def _unsupported(connection: Connection, msisdn: int, own: Mapping[int, list[int]]) -> Iterator[tuple[Any, ...]]:
+    u, a, k = unsupported.c, attempts.c, campaigns.c
+    of_call = select(u.raw, k.name, k.edition, a.chunk, u.attempt_id, u.id).select_from(unsupported)
+    of_call = of_call.join(attempts, a.id == u.attempt_id).join(campaigns, k.id == a.campaign_id)
+    found = {
+        row.id: row
+        for campaign_id, rows in own.items()
+        for row in connection.execute(of_call.where(a.campaign_id == campaign_id, u.row.in_(rows)))
+    }
+    named = {row.id for row in naming(connection, msisdn, u.raw, u.id)} - found.keys()
+    found |= {row.id: row for row in connection.execute(of_call.where(u.id.in_(named)))}
+    for _, row in sorted(found.items()):
+        yield _call(row.name, row.edition, row.chunk), row.attempt_id, _others_masked(row.raw, msisdn)
+
+
+def _reports(connection: Connection, own: Mapping[int, list[int]]) -> Iterator[tuple[Any, ...]]:
+    d, k = deliveries.c, campaigns.c
+    for campaign_id, rows in own.items():
+        query = (
+            select(k.name, k.edition, d.row, d.status, d.status_raw, d.reported_at_us, d.source, d.imported_at_us)
+            .join_from(deliveries, campaigns, k.id == d.campaign_id)
+            .where(d.campaign_id == campaign_id, d.row.in_(rows))
+            .order_by(d.row)
+        )
+        for *report, reported, source, imported in connection.execute(query):
+            yield *report, _time(reported), source, _time(imported)
+
+
+def _opt_outs(connection: Connection, msisdn: int) -> Iterator[tuple[Any, ...]]:
+    s, k = suppressions.c, campaigns.c
+    query = (
+        select(k.name, k.edition, s.since_us, s.source)
+        .outerjoin_from(suppressions, campaigns, k.id == s.campaign_id)
+        .where(s.msisdn == msisdn)
+        .order_by(s.campaign_id)
+    )
+    for name, edition, since, source in connection.execute(query):
+        yield name, edition, _time(since), source
+
+
+def _mentions(connection: Connection, msisdn: int) -> Iterator[tuple[Any, ...]]:
+    r, k, a, c, e, n = recipients.c, campaigns.c, attempts.c, chunks.c, events.c, account_entries.c
+    names = {row.id: (row.name, row.edition) for row in connection.execute(select(k.id, k.name, k.edition))}
+    nobody: tuple[str | None, str | None] = (None, None)
+    is_nobodys, is_others = r.msisdn.is_(None), r.msisdn.is_distinct_from(msisdn)
+    key = (r.campaign_id, r.row)
+    for text, campaign_id, row in naming(connection, msisdn, r.phone_raw, *key, where=is_nobodys):
+        yield "cell", *names[campaign_id], row, None, None, _others_masked(text, msisdn)
+    for place, column in (("kept", r.kept), ("text", r.message)):
+        for _, campaign_id, row in naming(connection, msisdn, column, *key, where=is_others):
+            yield place, *names[campaign_id], row, None, None, None
+    for text, campaign_id, chunk, at in naming(connection, msisdn, a.raw_reply, a.campaign_id, a.chunk, a.ended_at_us):
+        call = _call(*names[campaign_id], chunk)
+        yield "reply", *names[campaign_id], None, call, _time(at), _others_masked(text, msisdn)
+    for text, campaign_id, at in naming(connection, msisdn, e.detail, e.campaign_id, e.at_us):
+        yield "event", *names.get(campaign_id, nobody), None, None, _time(at), _others_masked(text, msisdn)
+    for text, at in naming(connection, msisdn, n.note, n.at_us):
+        yield "account_entry", None, None, None, None, _time(at), _others_masked(text, msisdn)
+    for _, campaign_id, chunk in naming(connection, msisdn, c.text, c.campaign_id, c.chunk):
+        yield "text", *names[campaign_id], None, _call(*names[campaign_id], chunk), None, None
