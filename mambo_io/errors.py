@@ -18,10 +18,15 @@ password, no frame, and every number in a quoted value is masked.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import ClassVar
 
 from mambo_io.masking import mask_text
+
+# As `InputError` writes it: a value, quoted, in front or behind its place; and what to do.
+_VALUE = re.compile(r"""(?P<place>^|: )(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*") """)
+_FIX = re.compile(r"\. .*", re.DOTALL)
 
 
 class MamboError(Exception):
@@ -32,6 +37,12 @@ class MamboError(Exception):
     @property
     def message(self) -> str:
         return str(self.args[0])
+
+    @property
+    def outline(self) -> str:
+        """Where and what, without the value that the message quotes and without what to do (which may list columns):
+        for those who must not see anything of a list."""
+        return mask_text(_FIX.sub("", _VALUE.sub(r"\g<place>", self.message, count=1)))
 
 
 class InputError(MamboError):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import polars as pl
 from sqlalchemy import Connection, select
 
+from mambo_io import statements
 from mambo_io.bulk import fetch_all
-from mambo_io.ledger import CampaignRow
+from mambo_io.ledger import CampaignRow, to_us
 from mambo_io.masking import mask_text
 from mambo_io.tables import campaigns, events
 
@@ -30,9 +32,9 @@ def history(connection: Connection, editions: Sequence[CampaignRow] | None) -> p
     `campaign`, `edition`, `event`, `who`, `detail` (null where there is none). None: what concerns the whole ledger,
     its list of opt-outs for one; `campaign` and `edition` are null then.
 
-    `event` is planned, approved, send_started, held, resumed, cancelled, paused, complete, settled, resolved and
-    others; of the ledger opt_outs_added, opt_out_removed, restored and others. Telephone numbers are masked, also in
-    what people wrote.
+    `event` is planned, approved, send_started, held, resumed, cancelled, paused, complete, settled, resolved, alerted,
+    alert_failed and others; of the ledger opt_outs_added, opt_out_removed, restored and others. Telephone numbers are
+    masked, also in what people wrote.
     """
     e, k = events.c, campaigns.c
     of_them = e.campaign_id.is_(None) if editions is None else e.campaign_id.in_([edition.id for edition in editions])
@@ -46,6 +48,24 @@ def history(connection: Connection, editions: Sequence[CampaignRow] | None) -> p
     at = pl.from_epoch("at_us", time_unit="us").dt.replace_time_zone("UTC").dt.convert_time_zone("Africa/Kampala")
     written = [pl.Series(name, [_masked(text) for text in found[name]], pl.String) for name in ("who", "detail")]
     return found.select(at.alias("at"), "campaign", "edition", "event").with_columns(written)
+
+
+def record_alert(
+    connection: Connection, campaign: CampaignRow, told: str, failure: str | None, *, who: str, now: datetime
+) -> None:
+    """That the owner's command was told of a problem (`told`), or why that failed."""
+    with connection.begin():
+        connection.execute(
+            statements.ADD_EVENT,
+            {
+                "campaign_id": campaign.id,
+                "account": campaign.account,
+                "at_us": to_us(now),
+                "kind": "alerted" if failure is None else "alert_failed",
+                "who": who,
+                "detail": told if failure is None else f"{told}: {failure}",
+            },
+        )
 
 
 def _masked(text: str | None) -> str | None:

@@ -5,7 +5,9 @@ The environment wins over `.env`. No other folder's `.env` is read.
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from ipaddress import IPv4Network, IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Any
@@ -61,6 +63,29 @@ def check_api_key(text: str) -> str:
     return text
 
 
+def split_command(text: str) -> list[str]:
+    """A command line as a program and its arguments, by the rules of a POSIX shell; it is run without one.
+
+    A program is found by PATH or named by its whole path: the current folder may be somebody else's. Raises ValueError,
+    whose text does not repeat the line (it may hold a token).
+    """
+    try:
+        command = shlex.split(text)
+    except ValueError:
+        raise ValueError("has a quote without its partner, or ends with a backslash") from None
+    if not command or not command[0]:
+        raise ValueError("names no program")
+    program = Path(command[0])
+    if not program.is_absolute() and len(program.parts) > 1:
+        raise ValueError("names a program in the current folder, or by ~; write its whole path")
+    return command
+
+
+def _check_command(text: SecretStr) -> SecretStr:
+    split_command(text.get_secret_value())
+    return text
+
+
 def host_of(address: str) -> str:
     """The host of a checked address, without port and brackets."""
     return urlsplit(address).hostname or ""
@@ -91,15 +116,22 @@ def _default_account(given: dict[str, Any]) -> str:
 
 
 class _DotEnv(DotEnvSettingsSource):
-    """`.env`, with one rule: a file that chooses the host gets no secret from elsewhere.
+    """`.env`, with two rules: a file that chooses the host gets no secret from elsewhere, and none chooses a command.
 
     A `.env` comes with a folder, and folders come from other people: one line in it must not send the key of
-    the environment to a stranger.
+    the environment to a stranger, nor run a stranger's program.
     """
 
     def __call__(self) -> dict[str, Any]:
         found = super().__call__()
         from_elsewhere = self.current_state
+        if "on_problem" in found:
+            raise SettingsError(
+                "is a command, and may not come from this file",
+                file=".env",
+                key=_variable("on_problem"),
+                fix="Take the line out, and set the variable in the environment of whoever sends.",
+            )
         if "base_url" in found and "base_url" not in from_elsewhere:
             for name in ("api_key", "password"):
                 if name in from_elsewhere:
@@ -148,6 +180,10 @@ class MamboSettings(BaseSettings):
     account_exclusive: bool = Field(False, description="true or false")
     max_cost_per_day_ugx: int | None = Field(None, ge=0, description="a whole number of shillings, written 600000")
 
+    on_problem: Annotated[SecretStr, AfterValidator(_check_command)] | None = Field(
+        None, description="a command line, such as /usr/local/bin/tell-somebody --of mambo"
+    )
+
     @property
     def host(self) -> str:
         """The API's host without port, as screens and the question before a first send show it."""
@@ -191,6 +227,16 @@ def load_settings(**overrides: Any) -> MamboSettings:
     except (OSError, UnicodeError):
         problem = SettingsError("cannot be read as UTF-8 text", file=".env", fix="Save it anew as UTF-8, or remove it.")
     raise problem  # outside the handler: the caught exception holds values and must not become its context
+
+
+def command_on_problem(settings: MamboSettings | None) -> list[str] | None:
+    """What MAMBO_ON_PROBLEM says to run. Without settings (they may be the problem) the environment is asked."""
+    if settings is None:
+        try:
+            return split_command(os.environ.get(_variable("on_problem"), ""))
+        except ValueError:
+            return None
+    return split_command(settings.on_problem.get_secret_value()) if settings.on_problem is not None else None
 
 
 def _told(error: ValidationError) -> SettingsError:

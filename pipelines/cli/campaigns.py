@@ -143,12 +143,24 @@ def send(
         Send the message of the first row to this number instead, your own phone, and nothing else. It costs what a
         message costs, and is recorded as a test.
     """
+    if test_to is not None:
+        return _send_test(file, test_to, yes=yes, json=json)
+    from pipelines import alerts
+
+    with alerts.watched(file, edition, direct=direct) as told:
+        summary = _send(file, edition, yes, direct, json, allow_repeat, accept_canary)
+        if not told and (problem := alerts.of_summary(summary)) is not None:
+            alerts.tell(problem, load_settings())
+    return summary.exit_code
+
+
+def _send(
+    file: Path, edition: str, yes: bool, direct: bool, json: bool, allow_repeat: bool, accept_canary: bool
+) -> CampaignSummary:
     from pipelines.runs import begun_edition, check_target, send_edition
 
     campaign, settings = load_campaign(file), load_settings()
     check_target(campaign, settings)
-    if test_to is not None:
-        return _send_test(campaign, settings, test_to, yes=yes, json=json)
     command = send_command(file, edition, direct=direct)
     ledger = open_ledger(settings)
     begun = begun_edition(ledger, campaign, edition, settings)
@@ -210,12 +222,16 @@ def send(
                 on_progress=on_progress,
             )
     _tell(summary, json=json)
-    return summary.exit_code
+    return summary
 
 
-def _send_test(campaign: Campaign, settings: MamboSettings, number: str, *, yes: bool, json: bool) -> int:
-    """Without the engine: a number is no parameter of a run."""
+def _send_test(file: Path, number: str, *, yes: bool, json: bool) -> int:
+    """Without the engine: a number is no parameter of a run. Whoever tests sees what becomes of it."""
     from pipelines.own_phone import prepare_test, send_test
+    from pipelines.runs import check_target
+
+    campaign, settings = load_campaign(file), load_settings()
+    check_target(campaign, settings)
 
     if not yes:
         screens.check_somebody_is_there("send")
@@ -284,7 +300,7 @@ def _tell(summary: CampaignSummary, *, json: bool) -> None:
         screens.say("Results:", command=f"mambo results {name} --edition {shlex.quote(edition)} --output {output}")
 
 
-def _tell_again(summary: CampaignSummary, file: Path, *, json: bool) -> int:
+def _tell_again(summary: CampaignSummary, file: Path, *, json: bool) -> CampaignSummary:
     """An edition that is complete is never sent again; one that a person holds is not sent now."""
     _tell(summary, json=json)
     if not json and summary.held_by is None:
@@ -293,7 +309,7 @@ def _tell_again(summary: CampaignSummary, file: Path, *, json: bool) -> int:
             "sent the same text lately:",
             command=send_command(file, _next_edition(summary.edition)),
         )
-    return summary.exit_code
+    return summary
 
 
 def _next_edition(edition: str) -> str:

@@ -31,6 +31,7 @@ from pipelines import prepare as steps
 from pipelines.campaign import Campaign, load_campaign
 from pipelines.edition import Loaded, Prepared, Priced
 from pipelines.estimate import make_estimate
+from pipelines.flows.alerting import tell_of_end
 from pipelines.flows.steps import mask_engine_logs, masked, step
 from pipelines.opening import DEFAULT_EDITION, open_ledger, open_store, send_command
 from pipelines.planned import skip_edition
@@ -141,7 +142,15 @@ def _run_name() -> str:
     return f"{spec.name}/{edition or _edition_of_run(spec)}"
 
 
-@flow(name="send-campaign", flow_run_name=_run_name, retries=0, persist_result=False, log_prints=False)
+@flow(
+    name="send-campaign",
+    flow_run_name=_run_name,
+    retries=0,
+    persist_result=False,
+    log_prints=False,
+    on_failure=[tell_of_end],
+    on_crashed=[tell_of_end],
+)
 @masked
 def send_campaign(
     campaign: str,
