@@ -40,9 +40,10 @@ class MamboError(Exception):
 
     @property
     def outline(self) -> str:
-        """Where and what, without the value that the message quotes and without what to do (which may list columns):
-        for those who must not see anything of a list."""
-        return mask_text(_FIX.sub("", _VALUE.sub(r"\g<place>", self.message, count=1)))
+        """Where and what, without anything that the message quotes and without what to do (which may list columns): for
+        those who must not see a list or a text."""
+        place_and_problem = _FIX.sub("", _VALUE.sub(r"\g<place>", self.message, count=1))
+        return mask_text(": ".join(place_and_problem.split(": ")[:2]))
 
 
 class InputError(MamboError):

@@ -76,7 +76,7 @@ def split_command(text: str) -> list[str]:
     if not command or not command[0]:
         raise ValueError("names no program")
     program = Path(command[0])
-    if not program.is_absolute() and len(program.parts) > 1:
+    if not program.is_absolute() and command[0] != program.name:
         raise ValueError("names a program in the current folder, or by ~; write its whole path")
     return command
 

@@ -88,6 +88,18 @@ class PrefectServer:
         """The artifacts with this key, the oldest first."""
         return self._all("artifacts", {"artifacts": {"key": {"any_": [key]}}})
 
+    def events(self, campaign: str, count: int) -> list[dict[str, Any]]:
+        """The events of this campaign, the oldest first. The server writes them down a moment after it was told."""
+        end = time.monotonic() + _PATIENCE_S
+        query = {"filter": {"resource": {"id": [f"mambo.campaign.{campaign}"]}, "order": "ASC"}, "limit": 50}
+        while True:
+            with self._client() as client:
+                found: list[dict[str, Any]] = _post(client, "/events/filter", query).json()["events"]
+            if len(found) >= count:
+                return found
+            assert time.monotonic() < end, found
+            time.sleep(0.1)
+
     def everything(self) -> bytes:
         """All that it answers about runs, logs and artifacts, and every file in its home, where its database is.
 

@@ -83,3 +83,22 @@ def test_an_error_survives_the_way_between_processes_and_carries_nothing_but_its
     assert copy.args == error.args == (error.message,)
     assert vars(copy) == vars(error) == {}
     assert "0772123456" not in repr(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "outline"),
+    [
+        (TOLD["with what to do"][0], "the list is empty"),
+        (TOLD["a place in a list"][0], "people.csv, row 7, column phone: is too long"),
+        (TOLD["a key of a campaign file"][0], "clinic.toml, [sending] window: is no time of day"),
+        (TOLD["a value of several lines"][0], "is odd"),
+        (InputError("is odd", file="a.toml", value="it's: 'Jane' \"Auma\" \\"), "a.toml: is odd"),
+        (InputError("is odd", value="Jane's"), "is odd"),
+        (InputError("is no column", file="a.toml", fix="Its columns: Jane, Auma."), "a.toml: is no column"),
+        (InputError("line 3 cannot be read: message = Dear Jane", file="a.toml"), "a.toml: line 3 cannot be read"),
+        (Stopped("0772123456.db: the disk is full. Free some space."), "•••456.db: the disk is full"),
+        (SettingsError("is not set", key="MAMBO_API_KEY"), "MAMBO_API_KEY: is not set"),
+    ],
+)
+def test_an_outline_repeats_nothing_that_was_given(error: MamboError, outline: str) -> None:
+    assert error.outline == outline

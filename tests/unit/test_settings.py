@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mambo_io.errors import SettingsError
-from mambo_io.settings import MamboSettings, check_api_key, load_settings
+from mambo_io.settings import MamboSettings, check_api_key, command_on_problem, load_settings
 
 CANARY = "canary-key-9f3b"
 
@@ -220,6 +220,63 @@ class TestTheHostRule:
         assert settings.require_api_key().get_secret_value() == "from-file"
 
 
+class TestTheCommand:
+    """MAMBO_ON_PROBLEM is run on this machine, so only its owner may name it."""
+
+    @pytest.mark.parametrize(
+        ("line", "command"),
+        [
+            ("tell", ["tell"]),
+            ("/usr/local/bin/tell --of 'mambo pipelines'", ["/usr/local/bin/tell", "--of", "mambo pipelines"]),
+            ('sh -c "cat > /tmp/told"', ["sh", "-c", "cat > /tmp/told"]),
+        ],
+    )
+    def test_one_that_is_fine(self, line: str, command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MAMBO_ON_PROBLEM", line)
+
+        assert command_on_problem(load_settings()) == command_on_problem(None) == command
+
+    @pytest.mark.parametrize(
+        ("line", "told"),
+        [
+            (f"tell '{CANARY}", "a quote without its partner"),
+            (f"tell {CANARY}\\", "a quote without its partner, or ends with a backslash"),
+            ("  ", "names no program"),
+            (f"'' {CANARY}", "names no program"),
+            (f"./tell {CANARY}", "a program in the current folder"),
+            (f"bin/tell {CANARY}", "a program in the current folder"),
+            (f"~/tell {CANARY}", "a program in the current folder"),
+        ],
+    )
+    def test_one_that_is_refused(self, line: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MAMBO_ON_PROBLEM", line)
+
+        with pytest.raises(SettingsError, match=rf"^MAMBO_ON_PROBLEM: .*{told}.*Allowed is ") as refused:
+            load_settings()
+
+        assert CANARY not in chain(refused.value)
+        assert command_on_problem(None) is None
+
+    def test_there_is_none_by_default_and_an_empty_one_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert command_on_problem(load_settings()) is None
+        monkeypatch.setenv("MAMBO_ON_PROBLEM", "")  # as with every setting
+        assert command_on_problem(load_settings()) is command_on_problem(None) is None
+        with pytest.raises(SettingsError, match="names no program"):
+            load_settings(on_problem="")
+
+    @pytest.mark.parametrize("own", ["", "tell"], ids=["none", "own"])
+    @pytest.mark.parametrize("name", ["MAMBO_ON_PROBLEM", "mambo_on_problem"])
+    def test_a_file_cannot_name_one(self, folder: Path, name: str, own: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        (folder / ".env").write_text(f"{name}=theirs {CANARY}\n")
+        monkeypatch.setenv("MAMBO_ON_PROBLEM", own)
+
+        with pytest.raises(SettingsError, match=r"^\.env, MAMBO_ON_PROBLEM: is a command, and may not") as refused:
+            load_settings()
+
+        assert CANARY not in chain(refused.value)
+        assert command_on_problem(None) == ([own] if own else None)
+
+
 @pytest.mark.parametrize("key", ["k", "abc-DEF_123", "a b", "0/+=~!"])
 def test_a_key_that_is_fine(key: str) -> None:
     assert load_settings(api_key=key).require_api_key().get_secret_value() == key
@@ -245,7 +302,11 @@ def test_a_missing_key_is_told_with_where_to_get_one(key: str | None) -> None:
 
 def test_nothing_secret_or_personal_shows() -> None:
     settings = load_settings(
-        api_key=CANARY, password=CANARY, store=f"postgresql://u:{CANARY}@h/d", username="0772123456"
+        api_key=CANARY,
+        password=CANARY,
+        store=f"postgresql://u:{CANARY}@h/d",
+        username="0772123456",
+        on_problem=f"tell --token {CANARY}",
     )
 
     assert CANARY not in f"{settings!r} {settings} {settings.model_dump()}"
