@@ -18,6 +18,8 @@ from pipelines.alerts import Problem, Run, of_crash, of_error, of_summary, run_o
 
 def tell_of_end(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """A hook of the flow. The run itself calls it, or, when its process was killed, the runner that had started it."""
+    if state.is_crashed():
+        flow_run = _as_it_is_now(flow_run)
     run = _run(flow_run)
     problem = of_crash(run) if state.is_crashed() else _of_failure(state, run)
     if problem is not None:
@@ -30,6 +32,16 @@ def _of_failure(state: State[Any], run: Run) -> Problem | None:
     if state.name == "Failed" or (summary := run.summary()) is None:
         return of_error(state.result(raise_on_failure=False), run)
     return of_summary(summary)
+
+
+def _as_it_is_now(flow_run: FlowRun) -> FlowRun:
+    """A runner knows its run as it was before it began and got its name."""
+    try:
+        with get_client(sync_client=True) as client:
+            return client.read_flow_run(flow_run.id)
+    except Exception as error:  # noqa: BLE001 - perhaps the server is gone, and the run crashed because of that
+        run_log().warning("Prefect does not tell about a run that crashed (%s)", type(error).__name__)
+        return flow_run
 
 
 def _run(flow_run: FlowRun) -> Run:

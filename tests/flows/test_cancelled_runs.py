@@ -1,4 +1,5 @@
-"""A run that is cancelled in Prefect's pages: its runner sends SIGTERM, and the calls that are out come back first."""
+"""A run that is cancelled in Prefect's pages: its runner sends SIGTERM, and the calls that are out come back first.
+And one whose process is killed: its runner tells that it crashed."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mambo_io.ledger import Ledger
@@ -18,6 +20,7 @@ from mambo_io.store import Store
 from support.checker import check, record_of
 from support.lists import campaign_of
 from support.prefect_server import PrefectServer
+from support.problems import Pager
 from support.processes import started
 from support.sandboxed import environment, people, rows
 
@@ -30,14 +33,16 @@ DEPLOYMENT = "send-campaign/on-this-machine"
 _PATIENCE_S = 90
 
 
-def test_a_cancelled_run_drains_and_the_next_one_goes_on(
+def test_a_cancelled_run_drains_a_killed_one_is_told_and_the_next_one_goes_on(
     engine: PrefectServer, start_sandbox: Callable[..., SandboxHandle], tmp_path: Path
 ) -> None:
     api, store = start_sandbox(), str(tmp_path / "ledger.db")
     file = str(campaign_of(tmp_path, people(PEOPLE), name="cancelled", sections=LIMITS).file)
     api.set_faults([Delay(after_s=3, skip=1, times=None)])  # behind the first, two calls are out at any time
     # The runner keeps a folder of one name for everybody among the temporary files.
-    settings = {**environment(api, store), "PREFECT_RUNNER_POLL_FREQUENCY": "1", "TMPDIR": str(tmp_path)}
+    pager = Pager(tmp_path)
+    settings = {**environment(api, store), "MAMBO_ON_PROBLEM": pager.command}
+    settings |= {"PREFECT_RUNNER_POLL_FREQUENCY": "1", "TMPDIR": str(tmp_path)}
     with started(sys.executable, "-c", SERVE, cwd=tmp_path, env=settings) as runner:
         wait_until(lambda: engine.deploys(DEPLOYMENT), runner)
         run = engine.start(DEPLOYMENT, campaign=file)
@@ -52,6 +57,20 @@ def test_a_cancelled_run_drains_and_the_next_one_goes_on(
         with Store(store) as opened:
             campaign = Ledger(opened).get("cancelled")
         assert (campaign.state, campaign.stop_reason, campaign.stop_detail) == ("paused", "signal", "SIGTERM")
+
+        assert pager.told() == [], "whoever cancels knows"
+
+        before = api.calls().height
+        killed = engine.start(DEPLOYMENT, campaign=file)
+        wait_until(lambda: api.calls().height > before, runner)
+        processes = psutil.Process(runner.pid).children(recursive=True)
+        [sender] = [process for process in processes if "spawn_main" in " ".join(process.cmdline())]
+        sender.kill()
+        wait_until(lambda: len(pager.told()) == 1, runner)
+        assert engine.final_state(killed) == "Crashed"
+        [event] = engine.events("mambo.campaign.cancelled", 1)
+        assert pager.told() == [event["payload"]]
+        assert (event["event"], event["payload"]["state"]) == ("mambo.campaign.crashed", "sending")
 
         api.set_faults([])
         again = engine.start(DEPLOYMENT, campaign=file)

@@ -88,10 +88,15 @@ class PrefectServer:
         """The artifacts with this key, the oldest first."""
         return self._all("artifacts", {"artifacts": {"key": {"any_": [key]}}})
 
-    def events(self, campaign: str, count: int) -> list[dict[str, Any]]:
-        """The events of this campaign, the oldest first. The server writes them down a moment after it was told."""
+    def automate(self, automation: dict[str, Any]) -> str:
+        """Have something done when an event comes; gives the automation's id."""
+        with self._client() as client:
+            return str(_post(client, "/automations/", automation).json()["id"])
+
+    def events(self, resource: str, count: int) -> list[dict[str, Any]]:
+        """The events of a resource, the oldest first. The server writes them down a moment after it was told."""
         end = time.monotonic() + _PATIENCE_S
-        query = {"filter": {"resource": {"id": [f"mambo.campaign.{campaign}"]}, "order": "ASC"}, "limit": 50}
+        query = {"filter": {"resource": {"id": [resource]}, "order": "ASC"}, "limit": 50}
         while True:
             with self._client() as client:
                 found: list[dict[str, Any]] = _post(client, "/events/filter", query).json()["events"]
