@@ -13,8 +13,11 @@ from mambo_io.errors import InputError, Stopped
 from mambo_io.log import log_file
 from mambo_io.sandbox import SandboxHandle
 from mambo_io.sandbox.faults import SuccessFalse
+from mambo_io.settings import load_settings
 from pipelines import flows
 from pipelines import prepare as steps
+from pipelines.campaign import load_campaign
+from pipelines.planned import skip_edition
 from support import canaries
 from support.canaries import API_KEY, PASSWORD, search
 from support.environment import REPOSITORY
@@ -47,7 +50,7 @@ def api(
     return api
 
 
-def test_runs_that_stop_and_fail(
+def test_runs_that_stop_fail_and_are_skipped(
     engine: PrefectServer, api: SandboxHandle, pager: Pager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The API repeats the key and a number in what it says; a defect quotes a row."""
@@ -71,16 +74,22 @@ def test_runs_that_stop_and_fail(
     with pytest.raises(RuntimeError, match="Jane"):
         flows.send_campaign(str(file), "2026-11-26T08:00")
 
+    # Its time had passed.
+    skip_edition(load_campaign(file), load_settings(), edition="2026-11-25T08:00", detail="by an hour")
+    with pytest.raises(Stopped):
+        flows.send_campaign(str(file), "2026-11-25T08:00")
+
     told = pager.told()
     assert [(problem["kind"], problem["reason"], problem["edition"]) for problem in told] == [
         ("stopped", "refused_in_a_row", "1"),
         ("failed", "InputError", "1"),
         ("failed", "defect", "2026-11-26T08:00"),
+        ("skipped", "too_late", "2026-11-25T08:00"),
     ]
     assert told[0]["recipients"] == {"accepted": 1, "planned": 9, "refused": 2}
-    events = engine.events(f"mambo.campaign.{name}", 3)
+    events = engine.events(f"mambo.campaign.{name}", 4)
     assert [event["payload"] for event in events] == told
-    assert [event["event"].rpartition(".")[2] for event in events] == ["stopped", "failed", "failed"]
+    assert [event["event"].rpartition(".")[2] for event in events] == ["stopped", "failed", "failed", "skipped"]
     triggered = engine.events(f"prefect.automation.{automated}", 3)
     assert {event["event"] for event in triggered} >= {"prefect.automation.triggered"}
     resource = {"prefect.resource.id": f"mambo.campaign.{name}", "prefect.resource.name": f"{name}/1"}
