@@ -46,14 +46,15 @@ def run_command(command: Sequence[str], content: str, *, timeout_s: float) -> Co
         return CommandFailure(f"cannot be started ({getattr(error, 'strerror', None) or type(error).__name__})")
     with process:
         try:
-            _, said = process.communicate(content.encode(), timeout_s)
+            _, said = process.communicate(content.encode(errors="replace"), timeout_s)
         except subprocess.TimeoutExpired as late:
             if (code := process.poll()) is None:
                 _kill(process)
                 return CommandFailure(f"took longer than {timeout_s:g} s", _first_lines(late.stderr or b""))
             said = late.stderr or b""  # it ended in time; what it left in the background holds its output open
         except BaseException:
-            _kill(process)
+            if process.poll() is None:
+                _kill(process)
             raise
         else:
             code = process.returncode
