@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped] # its stubs are a package of their own, for one test
 
 from mambo_io.errors import InputError, Stopped
 from mambo_io.log import log_file
