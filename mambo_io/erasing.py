@@ -60,7 +60,16 @@ ROWS_A_COMMIT = 50_000  # so that a sender beside us never waits long
 _OUR_OWN_WORDS = frozenset(
     {
         *("planned", "skipped", "send_started", "send_ended", "settling_started", "replies_recorded", "canary_waived"),
-        *("retry_refused", "deliveries_imported", "transactional", "restored", "erasing", "erased", "person_erased"),
+        *(
+            "retry_refused",
+            "deliveries_imported",
+            "transactional",
+            "restored",
+            "erasing",
+            "erased",
+            "person_erased",
+            "alerted",
+        ),
         *map(str, CampaignState),  # how a run ended
     }
 )

@@ -1,4 +1,4 @@
-"""`mambo send` and MAMBO_ON_PROBLEM: told once when it stops or fails, never of a person's no."""
+"""`mambo send` and MAMBO_ON_PROBLEM: told once when it stops or fails. A no is tested with the question itself."""
 
 from __future__ import annotations
 
@@ -69,12 +69,7 @@ def test_wrong_input_a_number_in_the_files_name_and_settings_that_cannot_be_used
     ]
 
 
-def test_a_no_is_no_problem_and_a_test_to_oneself_is_seen_by_whoever_tests(
-    cli: Cli, pager: Pager, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pipelines.cli.campaigns._check_somebody_is_there", lambda: None)
-    monkeypatch.setattr("pipelines.cli.screens.ask", lambda _: "n")
-    assert cli("send", "clinic-day.toml", "--direct").code == 4
+def test_whoever_tests_on_their_own_phone_sees_what_becomes_of_it(cli: Cli, pager: Pager) -> None:
     cli.set(MAX_COST_PER_DAY_UGX="1")
     assert cli("send", "clinic-day.toml", "--test-to", "0772123456", "--yes").code == 3
     assert pager.told() == []

@@ -22,6 +22,7 @@ from mambo_io.window import KAMPALA
 from pipelines.cli import screens
 from support import terminal
 from support.cli import SENDABLE, Cli, numbers_of
+from support.problems import Pager
 from support.processes import MAMBO, started
 from support.terminal import Terminal
 
@@ -71,6 +72,7 @@ def test_yes_sends(cli: Cli, api: SandboxHandle, person: Terminal, answer: str) 
 )
 def test_anything_else_declines(cli: Cli, api: SandboxHandle, person: Terminal, answer: str) -> None:
     cli.campaign()
+    cli.set(ON_PROBLEM=Pager(cli.folder).command)  # would leave a file; a person's no is no problem
     before, calls = cli.listing(), api.calls().height
     person.type(answer)
 
