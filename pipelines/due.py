@@ -72,6 +72,14 @@ def going_on(campaign: Campaign, ledger: Ledger, settings: MamboSettings, *, now
             yield wanted
 
 
+def killed(campaign: Campaign, ledger: Ledger, settings: MamboSettings) -> Iterator[CampaignRow]:
+    """The editions of the campaign whose process ended without a word while it was sending."""
+    for row in ledger.campaigns():
+        is_ours = row.name == campaign.name and (row.account, row.host) == (settings.account, settings.host)
+        if is_ours and row.state is CampaignState.SENDING and not _is_at_work(row, ledger):
+            yield row
+
+
 def _goes_on(row: CampaignRow, campaign: Campaign, ledger: Ledger, now: datetime) -> Wanted | None:
     window = Window.parse(campaign.sending.window)
     is_scheduled = campaign.schedule is not None and time_of(row.edition, campaign.schedule.zone) is not None

@@ -26,18 +26,19 @@ class CampaignFolder:
 
     def __init__(self, folder: Path) -> None:
         """Raises `InputError` where there is no such folder."""
-        if not folder.is_dir():
-            raise InputError("is no folder", file=folder, fix="Name the folder that holds the campaign files.")
         self.folder = folder.absolute()
+        _check_folder(folder)
         self.files: dict[Path, CampaignFile] = {}
         self._loaded: dict[Path, CampaignFile] = {}
 
-    def read(self) -> list[CampaignFile]:
-        """Read what is new or changed; gives those, also the ones that cannot be read. `files` holds them all.
+    def read(self) -> None:
+        """Read what is new or changed into `files`, which holds all of them, also those that cannot be read.
 
         Two campaigns of one name are one too many: the ledger knows them by it. The second, by file name, is refused.
+        Raises `InputError` when the folder is not there any more, which is not the same as that its files are gone.
         """
-        before, self.files = self.files, {}
+        _check_folder(self.folder)
+        self.files = {}
         loaded, self._loaded = self._loaded, {}
         names: dict[str, Path] = {}
         for path in sorted(self.folder.glob("*.toml")):
@@ -56,12 +57,16 @@ class CampaignFolder:
                     problem = InputError(f"is the campaign of {other.name}, too", file=path, value=file.campaign.name)
                     file = replace(file, campaign=None, problem=problem.message)
             self.files[path] = file
-        return [file for path, file in self.files.items() if before.get(path) != file]
 
     @property
     def campaigns(self) -> list[CampaignFile]:
         """The files that hold a campaign."""
         return [file for file in self.files.values() if file.campaign is not None]
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise InputError("is no folder", file=folder, fix="Name the folder that holds the campaign files.")
 
 
 def _read(path: Path, version: tuple[int, ...], written_at: datetime) -> CampaignFile:

@@ -57,6 +57,8 @@ class FolderServer:
         self._loop = asyncio.get_running_loop()
 
     async def run(self) -> None:
+        for line in await asyncio.to_thread(lambda: list(self._tender.tell_of_killed())):
+            self._say(line)
         while not self._stop.is_set():
             try:
                 await self._serve()

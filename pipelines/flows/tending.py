@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,8 +35,9 @@ from prefect.types.entrypoint import EntrypointType
 from mambo_io.ledger import Ledger
 from mambo_io.settings import MamboSettings, load_settings
 from mambo_io.store import NoLedgerYet
+from pipelines.alerts import of_crash, run_of, tell
 from pipelines.campaign import Campaign
-from pipelines.due import GRACE, Wanted, going_on, missed
+from pipelines.due import GRACE, Wanted, going_on, killed, missed
 from pipelines.flows.sending import send_campaign
 from pipelines.flows.steps import mask_engine_logs, masked
 from pipelines.folder import CampaignFile, CampaignFolder
@@ -50,7 +52,6 @@ class Tended:
 
     said: list[str] = field(default_factory=list)
     deployments: dict[str, UUID] = field(default_factory=dict)  # by campaign, of all that are served
-    problems: int = 0  # files that cannot be served
 
 
 class Tender:
@@ -64,6 +65,7 @@ class Tender:
         self._folder = CampaignFolder(folder)
         self._settings = settings
         self._work_pool = work_pool
+        self._taken_in: dict[Path, CampaignFile] = {}
         self._deployments: dict[str, UUID] = {}
         self._started: set[str] = set()  # occasions
 
@@ -71,14 +73,15 @@ class Tender:
         """Read what changed, register it, remove what is gone, and start what is wanted."""
         now = datetime.now(UTC)
         tended = Tended()
-        changed = self._folder.read()
+        self._folder.read()
         with get_client(sync_client=True) as client:
-            for file in changed:
-                tended.said.append(self._register(client, file, now))
+            for path, file in self._folder.files.items():
+                if self._taken_in.get(path) != file:
+                    tended.said.append(self._register(client, file, now))
+                    self._taken_in[path] = file  # not before: the server may not have answered
             tended.said += self._remove_gone(client)
             for wanted in self._wanted(client, now):
                 tended.said += self._start(client, wanted)
-        tended.problems = sum(1 for file in self._folder.files.values() if file.problem is not None)
         tended.deployments = dict(self._deployments)
         return tended
 
@@ -112,6 +115,17 @@ class Tender:
                 self._deployments.pop(deployment.name, None)
                 yield f"{deployment.name}: its file is gone, and it is not served any more"
 
+    def tell_of_killed(self) -> Iterator[str]:
+        """Tell of campaigns that were being sent when the machine went down: there was nobody left to tell it."""
+        self._folder.read()
+        with suppress(NoLedgerYet), open_store(self._settings) as store:
+            ledger = Ledger(store)
+            for file in self._folder.campaigns:
+                assert file.campaign is not None, "only files that hold a campaign"
+                for row in killed(file.campaign, ledger, self._settings):
+                    tell(of_crash(run_of(file.path, row.edition)), self._settings)
+                    yield f"{row.label}: its process ended while it was sending"
+
     def _wanted(self, client: SyncPrefectClient, now: datetime) -> list[Wanted]:
         try:
             store = open_store(self._settings)
@@ -130,7 +144,13 @@ class Tender:
     def _start(self, client: SyncPrefectClient, wanted: Wanted) -> Iterator[str]:
         """A run of the edition, unless a person has switched its deployment off; one for each occasion."""
         deployment_id = self._deployments.get(wanted.campaign)
-        if deployment_id is None or wanted.key in self._started or client.read_deployment(deployment_id).paused:
+        if deployment_id is None or wanted.key in self._started:
+            return
+        try:
+            if client.read_deployment(deployment_id).paused:
+                return
+        except ObjectNotFound:  # the server's database is a new one
+            self._taken_in.clear()
             return
         client.create_flow_run_from_deployment(
             deployment_id, parameters={"edition": wanted.edition}, name=wanted.label, idempotency_key=wanted.key

@@ -18,7 +18,7 @@ from mambo_io.store import Store
 from mambo_io.tables import campaigns
 from mambo_io.window import KAMPALA
 from pipelines.campaign import Campaign
-from pipelines.due import Wanted, going_on, missed
+from pipelines.due import Wanted, going_on, killed, missed
 from pipelines.summary import SERVICE_STOPPED
 from support.ledgers import Run, plan
 from support.lists import campaign_of
@@ -177,6 +177,8 @@ def test_one_whose_process_was_killed_goes_on_in_the_next_window(
         if began:
             Run(connection, row, now=at("02 09:05")).claim_one()
         assert wanted(store, campaign, settings, "03 08:00") == [], "its sender is at work"
+        assert list(killed(campaign, Ledger(store), settings)) == []
+    assert [row.edition for row in killed(campaign, Ledger(store), settings)] == [EDITION] * began
     assert wanted(store, campaign, settings, "02 19:00") == []
     assert [found.why for found in wanted(store, campaign, settings, "03 08:00")] == ["its process ended"]
 
