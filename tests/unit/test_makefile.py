@@ -20,7 +20,7 @@ echo "$(basename "$0") $*" >> "{log}"
 case "$*" in
     *version_info*) exit {too_old} ;;
     *ensurepip*) exit {without_venv} ;;
-    "-m venv"*) mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+    "-m venv"*) mkdir -p .venv/bin && cp "$0" .venv/bin/python && cp "$0" .venv/bin/mambo ;;
 esac
 """
 
@@ -139,3 +139,14 @@ def test_a_clone_that_was_moved_starts_with_a_new_environment(machine: Machine) 
     machine.clone = machine.clone.rename(machine.clone.with_name("moved"))
     machine.make("test")
     assert machine.installations[0] == "python3 -m venv --clear .venv"
+
+
+def test_the_two_commands_that_bring_up_what_serves_a_folder(machine: Machine) -> None:
+    machine.add_python("python3")
+    up = machine.make("up")
+    assert up.returncode == 0, up.stderr
+    assert machine.log.read_text(encoding="utf-8").splitlines()[-1] == "mambo up"
+    assert machine.make("serve", "FOLDER=my campaigns").returncode == 0
+    calls = machine.log.read_text(encoding="utf-8").splitlines()
+    assert calls[-1] == "mambo serve my campaigns"
+    assert not [call for call in calls if "pip" in call], "nothing is installed again"
