@@ -172,7 +172,7 @@ def sums(frame: pl.DataFrame) -> dict[str, int]:
 
 
 def test_every_cut_adds_up_to_the_ledger(store: Store, connection: Connection) -> None:
-    @settings(max_examples=25)
+    @settings(max_examples=15)
     @given(data=st.data())
     def campaign(data: st.DataObject) -> None:
         run = whatever_happens(store, connection, data)
