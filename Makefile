@@ -45,8 +45,8 @@ KILLS ?= 40
 crash: $(STAMP) ## kill the real command again and again, on both stores; longer: make crash KILLS=500
 	@KILLS=$(KILLS) $(BIN)/python -m pytest tests/crash --numprocesses 2 --dist loadgroup $(ARGS)
 
-week: $(STAMP) ## days of scheduled campaigns in minutes, on a clock that is moved
-	@$(BIN)/python -m pytest tests/week $(ARGS)
+week: $(STAMP) ## a week of scheduled campaigns in some three minutes, on both stores, on a clock that is moved
+	@$(BIN)/python -m pytest tests/week --numprocesses 2 --dist loadgroup $(ARGS)
 
 settlement: $(STAMP) ## what the balance tells of unknown calls, in thousands of simulated campaigns
 	@PYTHONPATH=.:tests $(BIN)/python -m support.simulated_account $(ARGS)

@@ -10,6 +10,8 @@ from typing import ParamSpec, TypeVar
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
+from prefect.logging.handlers import PrefectConsoleHandler
+from rich.console import Console
 
 from mambo_io.errors import MamboError
 from mambo_io.log import record_defect
@@ -57,6 +59,18 @@ def mask_engine_logs() -> None:
             if not any(isinstance(known, MaskingFilter) for known in handler.filters):
                 handler.addFilter(_told_in_a_line)
                 handler.addFilter(MaskingFilter())
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, PrefectConsoleHandler):
+            _outlive_reader(handler.console)
+
+
+def _outlive_reader(console: Console) -> None:
+    """The program that serves a run reads what it says. When that one is killed, the run goes on and says no more."""
+
+    def be_quiet() -> None:
+        console.quiet = True
+
+    console.on_broken_pipe = be_quiet  # type: ignore[method-assign]  # rich's own ends the process
 
 
 def _told_in_a_line(record: logging.LogRecord) -> bool:

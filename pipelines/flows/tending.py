@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 from uuid import UUID
@@ -25,7 +25,10 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterDeploymentId,
     FlowRunFilterExpectedStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
 )
+from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
@@ -44,6 +47,9 @@ from pipelines.folder import CampaignFile, CampaignFolder
 from pipelines.opening import open_store
 
 _TAG = "mambo-campaign"
+
+# A run has planned its edition by then; ten million people take a minute.
+_PLANNED_WITHIN = timedelta(minutes=5)
 
 
 @dataclass
@@ -211,14 +217,22 @@ def _read_deployment(client: SyncPrefectClient, campaign: str) -> DeploymentResp
 
 
 def _missed(client: SyncPrefectClient, file: CampaignFile, ledger: Ledger | None, now: datetime) -> Wanted | None:
-    """An edition whose time has come, and that no run has begun; nor waits there one that is late."""
+    """An edition whose time has come, and that no run has taken up; nor is one there that still may.
+
+    A run that was killed before it could plan does not count, nor one of which nothing is heard for long: its machine
+    may have lost power. If it works still, the other one finds the edition and sends nothing.
+    """
     assert file.campaign is not None, "only files that hold a campaign"
     wanted = missed(file.campaign, ledger, written_at=file.written_at, now=now)
     deployment = None if wanted is None else _read_deployment(client, file.campaign.name)
     if wanted is None or deployment is None or not all(schedule.active for schedule in deployment.schedules):
         return None
     assert wanted.scheduled is not None, "what was missed had its time"
+    gone = [StateType.CRASHED]
+    if now - wanted.scheduled > _PLANNED_WITHIN:
+        gone += [StateType.PENDING, StateType.RUNNING]
     of_that_time = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(not_any_=gone)),
         deployment_id=FlowRunFilterDeploymentId(any_=[deployment.id]),
         expected_start_time=FlowRunFilterExpectedStartTime(
             after_=wanted.scheduled - GRACE / 2, before_=wanted.scheduled + GRACE / 2

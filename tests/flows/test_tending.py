@@ -1,0 +1,73 @@
+"""Which editions of a served folder get a run because the one that the schedule made will not begin."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import State, StateType
+from prefect.states import Scheduled
+
+from mambo_io.settings import load_settings
+from mambo_io.window import KAMPALA
+from pipelines.flows.tending import Tender
+from support.lists import campaign_of
+from support.prefect_server import PrefectServer
+
+pytestmark = pytest.mark.xdist_group("engine")
+
+# What has become of the schedule's run (None: there is none), how many minutes after its time; whether another is made.
+CASES = {
+    "none": (None, 2, True),
+    "killed": (StateType.CRASHED, 2, True),
+    "at-work": (StateType.RUNNING, 2, False),
+    "lost-power": (StateType.RUNNING, 6, True),
+    "lost-before": (StateType.PENDING, 6, True),
+    "late": (StateType.SCHEDULED, 6, False),
+    "wrong": (StateType.FAILED, 6, False),
+    "not-wanted": (StateType.CANCELLED, 6, False),
+}
+
+
+def test_the_run_of_a_time_is_made_again_where_it_will_not_begin(engine: PrefectServer, tmp_path: Path) -> None:
+    """The ledger knows nothing of any of them: none has planned its edition."""
+    folder, now = tmp_path / "campaigns", datetime.now(KAMPALA).replace(microsecond=0)
+    folder.mkdir()
+    settings = load_settings(base_url="http://127.0.0.1:9", api_key="key", store=str(tmp_path / "ledger.db"))
+    for name, (_, minutes, _) in CASES.items():
+        schedule = f'[schedule]\nat = "{now - timedelta(minutes=minutes):%Y-%m-%d %H:%M:%S}"'
+        campaign_of(folder, None, name=name, sections=schedule)
+    tender = Tender(folder, settings)
+    deployments = tender.look().deployments  # the files are newer than their times, so nothing of them was missed
+    assert started(engine) == {}
+
+    long_ago = (now - timedelta(hours=1)).timestamp()
+    with get_client(sync_client=True) as client:
+        for name, (state, minutes, _) in CASES.items():
+            if state is not None:
+                make_run(client, deployments[name], now - timedelta(minutes=minutes), state)
+            os.utime(folder / f"{name}.toml", (long_ago, long_ago))
+    expected = {name: 1 for name, (_, _, again) in CASES.items() if again}
+    tender.look()
+    assert started(engine) == expected
+    tender.look()
+    Tender(folder, settings).look()  # as another machine, or the same program started anew
+    assert started(engine) == expected
+
+
+def make_run(client: SyncPrefectClient, deployment_id: Any, at: datetime, state: StateType) -> None:
+    made: State[Any] = Scheduled(scheduled_time=at)
+    run = client.create_flow_run_from_deployment(deployment_id, state=made)
+    if state is not StateType.SCHEDULED:
+        client.set_flow_run_state(run.id, State(type=state), force=True)
+
+
+def started(engine: PrefectServer) -> dict[str, int]:
+    """How many runs of its edition were asked for, by campaign."""
+    runs = {name: engine.runs_of(f"send-campaign/{name}") for name in CASES}
+    asked = {name: sum("edition" in run["parameters"] for run in its) for name, its in runs.items()}
+    return {name: count for name, count in asked.items() if count}
