@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # loading polars takes longer than summing millions of rows u
     import polars as pl
 
 US = 1_000_000  # microseconds in a second
+RUN_ENDS = (CampaignState.PAUSED, CampaignState.COMPLETE, "send_ended")  # events by which a sender tells its end
 
 
 def to_us(at: datetime) -> int:
@@ -284,6 +285,15 @@ class Ledger:
         with self.store.reader() as connection:
             signs = [sign for sign in connection.execute(query).one() if sign is not None]
         return max([campaign.planned_at, *map(from_us, signs)])
+
+    def starts_without_end(self, campaign: CampaignRow) -> int:
+        """How many runs in a row have begun to send it and did not come to an end: the newest may still be at work."""
+        e = events.c
+        of_it = e.campaign_id == campaign.id
+        ended = select(func.max(e.id)).where(of_it, e.kind.in_(RUN_ENDS)).scalar_subquery()
+        query = select(func.count()).where(of_it, e.kind == "send_started", e.id > func.coalesce(ended, 0))
+        with self.store.reader() as connection:
+            return int(connection.scalar(query) or 0)
 
     def last_balance(self, account: str) -> tuple[int, datetime] | None:
         """The last balance known of the account (UGX) and when."""

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 from uuid import UUID
@@ -26,6 +26,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterDeploymentId,
     FlowRunFilterExpectedStartTime,
 )
+from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
@@ -44,6 +45,10 @@ from pipelines.folder import CampaignFile, CampaignFolder
 from pipelines.opening import open_store
 
 _TAG = "mambo-campaign"
+
+# A run that has begun, and of which the ledger knows nothing so long afterwards, was lost with its worker.
+_LOST_AFTER = timedelta(minutes=5)
+_MOST_RUNS_OF_AN_OCCASION = 3
 
 
 @dataclass
@@ -67,7 +72,7 @@ class Tender:
         self._work_pool = work_pool
         self._taken_in: dict[Path, CampaignFile] = {}
         self._deployments: dict[str, UUID] = {}
-        self._started: set[str] = set()  # occasions
+        self._started: set[str] = set()  # runs, by their keys
 
     def look(self) -> Tended:
         """Read what changed, register it, remove what is gone, and start what is wanted."""
@@ -144,7 +149,7 @@ class Tender:
     def _start(self, client: SyncPrefectClient, wanted: Wanted) -> Iterator[str]:
         """A run of the edition, unless a person has switched its deployment off; one for each occasion."""
         deployment_id = self._deployments.get(wanted.campaign)
-        if deployment_id is None or wanted.key in self._started:
+        if deployment_id is None:
             return
         try:
             if client.read_deployment(deployment_id).paused:
@@ -152,11 +157,17 @@ class Tender:
         except ObjectNotFound:  # the server's database is a new one
             self._taken_in.clear()
             return
-        client.create_flow_run_from_deployment(
-            deployment_id, parameters={"edition": wanted.edition}, name=wanted.label, idempotency_key=wanted.key
-        )
-        self._started.add(wanted.key)
-        yield f"{wanted.label}: goes on ({wanted.why})"
+        key = wanted.key
+        for _ in range(_MOST_RUNS_OF_AN_OCCASION):
+            run = client.create_flow_run_from_deployment(
+                deployment_id, parameters={"edition": wanted.edition}, name=wanted.label, idempotency_key=key
+            )
+            if not _is_lost(run, datetime.now(UTC)):
+                break
+            key = f"{wanted.key}/{run.id}"  # the next one, in its place
+        if key not in self._started:
+            self._started.add(key)
+            yield f"{wanted.label}: goes on ({wanted.why})"
 
 
 @flow(name="tend-campaigns", retries=0, persist_result=False, log_prints=True)
@@ -211,7 +222,7 @@ def _read_deployment(client: SyncPrefectClient, campaign: str) -> DeploymentResp
 
 
 def _missed(client: SyncPrefectClient, file: CampaignFile, ledger: Ledger | None, now: datetime) -> Wanted | None:
-    """An edition whose time has come, and that no run has begun; nor waits there one that is late."""
+    """An edition whose time has come, and that no run has begun but one that was lost; nor waits there one that is late."""
     assert file.campaign is not None, "only files that hold a campaign"
     wanted = missed(file.campaign, ledger, written_at=file.written_at, now=now)
     deployment = None if wanted is None else _read_deployment(client, file.campaign.name)
@@ -224,7 +235,16 @@ def _missed(client: SyncPrefectClient, file: CampaignFile, ledger: Ledger | None
             after_=wanted.scheduled - GRACE / 2, before_=wanted.scheduled + GRACE / 2
         ),
     )
-    return None if client.read_flow_runs(flow_run_filter=of_that_time, limit=1) else wanted
+    runs = client.read_flow_runs(flow_run_filter=of_that_time, limit=1)
+    return wanted if all(_is_lost(run, now) for run in runs) else None
+
+
+def _is_lost(run: FlowRun, now: datetime) -> bool:
+    """Whether a run of an edition that nobody is sending will not come to its end: Prefect is told nothing of a worker
+    that was killed or cut off, and its runs stay Pending or Running for good. One that is late waits for a worker."""
+    state = run.state
+    begun = state is not None and (state.is_pending() or state.is_running() or state.is_crashed())
+    return state is not None and begun and state.timestamp < now - _LOST_AFTER
 
 
 def _next_run(campaign: Campaign, now: datetime) -> str:

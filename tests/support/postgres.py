@@ -15,7 +15,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class PostgresServer:
     port: int
     folder: Path
     binaries: Path
+    owner: Mapping[str, Any]  # whose it is, as `subprocess` takes it
 
     def url(self, database: str) -> str:
         """The SQLAlchemy URL of `database`, as MAMBO_STORE takes it."""
@@ -58,6 +59,13 @@ class PostgresServer:
             yield self.url(name)
         finally:
             self._execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def restart(self) -> None:
+        """Stop it in good order, which ends every connection at once, and start it again."""
+        how = ("--silent", "--wait", "--mode=fast", f"--pgdata={self.folder / 'data'}", f"--log={self.folder / 'log'}")
+        # Nothing of ours as its output: what it starts keeps that open.
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run([self.binaries / "pg_ctl", "restart", *how], **self.owner, **quiet, check=True, timeout=60)
 
     def dump(self, url: str) -> str:
         """The database at `url` as SQL that any driver can execute: no comments, nothing for `psql` alone."""
@@ -88,7 +96,7 @@ def running(*, fsync: bool = False) -> Iterator[PostgresServer]:
         child |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
     try:
         binaries = _binaries(folder, child)
-        port = _free_port()
+        port = free_port()
         _create_cluster(binaries, folder, child, port=port, fsync=fsync)
         with subprocess.Popen(
             ["sh", "-c", _SUPERVISOR, "sh", binaries, folder],
@@ -100,7 +108,7 @@ def running(*, fsync: bool = False) -> Iterator[PostgresServer]:
             assert supervisor.stdout is not None
             if supervisor.stdout.readline() != "ready\n":
                 raise RuntimeError("the tests' PostgreSQL server did not start; its log is above")
-            yield PostgresServer(port, folder, binaries)
+            yield PostgresServer(port, folder, binaries, child)
             # Leaving the block closes the pipe and waits until the server is gone.
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -145,7 +153,7 @@ def _binaries(folder: Path, child: dict[str, Any]) -> Path:
     return folder / binaries.relative_to(package.parent)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that nobody listens on, below the ranges from which systems take the ports of outgoing connections."""
     while True:
         port = random.randrange(20_000, 32_000)
