@@ -20,7 +20,7 @@ import psutil
 import yaml  # type: ignore[import-untyped] # its stubs are a package of their own, for the tests alone
 
 from support.environment import GUARD, REPOSITORY
-from support.postgres import free_port
+from support.postgres import PostgresServer, free_port
 from support.prefect_server import PrefectServer
 from support.processes import run
 
@@ -29,6 +29,15 @@ POOL = "mambo"
 _PATIENCE_S = 120
 _RIG = GUARD.with_name("rig")
 _QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+
+
+@dataclass(frozen=True)
+class Site:
+    """What the machines share."""
+
+    prefect: PrefectServer
+    database: PostgresServer
+    campaigns: Path  # the folder of campaign files
 
 
 @contextmanager

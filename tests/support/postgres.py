@@ -85,8 +85,9 @@ class PostgresServer:
 
 
 @contextlib.contextmanager
-def running(*, fsync: bool = False) -> Iterator[PostgresServer]:
-    """Start a server and stop it at the end. `fsync=True` makes its commits durable, and slower."""
+def running(*, fsync: bool = False, binaries: Path | None = None) -> Iterator[PostgresServer]:
+    """Start a server and stop it at the end. `fsync=True` makes its commits durable, and slower; `binaries` are those
+    of another PostgreSQL than the package's."""
     # As root not in TMPDIR, which may lie in a folder that `nobody` cannot enter.
     folder = Path(tempfile.mkdtemp(prefix="mambo-postgres-", dir="/tmp" if os.geteuid() == 0 else None))
     child: dict[str, Any] = {"cwd": folder, "env": {"PATH": os.environ["PATH"], "LC_ALL": "C"}, "encoding": "utf-8"}
@@ -95,7 +96,7 @@ def running(*, fsync: bool = False) -> Iterator[PostgresServer]:
         os.chown(folder, nobody.pw_uid, nobody.pw_gid)
         child |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
     try:
-        binaries = _binaries(folder, child)
+        binaries = binaries or _binaries(folder, child)
         port = free_port()
         _create_cluster(binaries, folder, child, port=port, fsync=fsync)
         with subprocess.Popen(
@@ -114,6 +115,14 @@ def running(*, fsync: bool = False) -> Iterator[PostgresServer]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def system_binaries() -> Path:
+    """Those of the newest PostgreSQL that is installed here: Prefect's server wants `pg_trgm`, which the package lacks."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
+    on_path = shutil.which("pg_ctl")
+    assert found or on_path, "PostgreSQL is not installed here. On Debian and Ubuntu: sudo apt install postgresql"
+    return found[-1] if found else Path(str(on_path)).resolve().parent
+
+
 def _create_cluster(binaries: Path, folder: Path, child: dict[str, Any], *, port: int, fsync: bool) -> None:
     password = folder / "password"
     password.write_text(_PASSWORD, encoding="ascii")
@@ -126,12 +135,13 @@ def _create_cluster(binaries: Path, folder: Path, child: dict[str, Any], *, port
         [
             *(binaries / "initdb", "--encoding=UTF8", "--no-locale", "--no-sync", "--no-instructions"),
             *(f"--{name}={value}" for name, value in options.items()),
-            *(f"--set={name}={value}" for name, value in settings.items()),
         ],
         **child,
         stdout=subprocess.DEVNULL,
         check=True,
     )
+    with (folder / "data" / "postgresql.conf").open("a", encoding="utf-8") as file:
+        file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
 
 
 def _binaries(folder: Path, child: dict[str, Any]) -> Path:

@@ -1,0 +1,116 @@
+"""Many campaigns on several workers, which are killed in each state of a call; PostgreSQL restarted under load.
+
+The folder's deployments and whatever goes on are `tend-campaigns`' own doing, in a run on one of the workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mambo_io.ledger import CampaignRow, Ledger
+from mambo_io.model import CampaignState
+from mambo_io.sandbox import SandboxHandle
+from mambo_io.sandbox.faults import Delay
+from mambo_io.store import Store
+from mambo_io.tables import events
+from mambo_io.window import KAMPALA
+from pipelines.schedule import edition_of
+from pipelines.summary import UNKNOWN_CALLS
+from support.checker import check
+from support.ledgers import rows_of
+from support.lists import campaign_of
+from support.machines import Machine, Site, machine, wait_until
+from support.sandboxed import environment, people, rows
+
+PEOPLE, CONCURRENCY = 60, 2
+TEND = "tend-campaigns/campaigns"
+# The intent is written and nothing has left; everything has left; the answer has come and is not recorded.
+POINTS = ("after_intent", "after_body", "after_headers")
+
+
+@pytest.fixture
+def store(site: Site) -> Iterator[Store]:
+    with site.database.database() as url, Store(url, create=True) as store:
+        yield store
+
+
+@pytest.fixture
+def api(start_sandbox: Callable[..., SandboxHandle]) -> SandboxHandle:
+    return start_sandbox(balance_ugx=10_000_000)
+
+
+@pytest.fixture
+def settings(api: SandboxHandle, store: Store) -> dict[str, str]:
+    url = store._url.render_as_string(hide_password=False)
+    return environment(api, url)
+
+
+class Campaigns:
+    """So many campaigns that are due at the same moment, in the folder that is served."""
+
+    def __init__(self, site: Site, name: str, count: int, due: datetime) -> None:
+        self.names = [f"{name}-{number}" for number in range(count)]
+        self.edition = edition_of(due, KAMPALA)
+        self._site = site
+        sending = f"window = 'any'\ncalls_per_second = 20\nconcurrency = {CONCURRENCY}\nchunk_size = 5\ncanary_size = 1"
+        for number, each in enumerate(self.names):
+            campaign_of(
+                site.campaigns,
+                people(PEOPLE, block=number),
+                name=each,
+                message=f"Clinic day of {each}.",
+                path=f"{each}.csv",
+                sections=f'[sending]\n{sending}\n[schedule]\nat = "{due:%Y-%m-%d %H:%M:%S}"',
+            )
+
+    def tend(self) -> None:
+        run = self._site.prefect.start(TEND)
+        wait_until(lambda: self._site.prefect.final_state(run) is not None)
+        assert self._site.prefect.final_state(run) == "Completed"
+
+    def found(self, ledger: Ledger) -> list[CampaignRow]:
+        return [row for row in ledger.campaigns() if row.edition == self.edition]
+
+    def have_ended(self, ledger: Ledger) -> bool:
+        ended = [row.state is CampaignState.COMPLETE or row.stop_reason == UNKNOWN_CALLS for row in self.found(ledger)]
+        return ended == [True] * len(self.names)
+
+
+@pytest.mark.timeout(400)
+def test_workers_are_killed_in_each_state_of_a_call_and_another_takes_over(
+    site: Site, store: Store, api: SandboxHandle, settings: dict[str, str], tmp_path: Path
+) -> None:
+    ledger = Ledger(store)
+    campaigns = Campaigns(site, "killed", 6, datetime.now(KAMPALA) + timedelta(seconds=40))
+    with ExitStack() as running:
+
+        def worker(name: str, **options: object) -> Machine:
+            return running.enter_context(machine(tmp_path, site.prefect, settings, name=name, **options))
+
+        doomed = [worker(point, at_a_time=1, stops_at=point, nth=2) for point in POINTS]
+        campaigns.tend()
+        wait_until(lambda: all(each.is_frozen() for each in doomed))
+        worker("gulu", at_a_time=3)  # has the other half of the campaigns for itself, and then those of the dead
+        wait_until(lambda: len(campaigns.found(ledger)) == len(campaigns.names))
+        for each in doomed:
+            each.kill()
+        campaigns.tend()
+        wait_until(lambda: campaigns.have_ended(ledger))
+    killed = 0
+    for row in campaigns.found(ledger):
+        starts = [each for each in rows_of(store, events) if (each["campaign_id"], each["kind"]) == (row.id, "send_started")]
+        killed += len(starts) - 1
+        check(
+            settings["MAMBO_STORE"],
+            api,
+            row.name,
+            row.edition,
+            rows=rows(PEOPLE),
+            most_unknown=CONCURRENCY * (len(starts) - 1),
+        )
+    assert killed == len(POINTS)
