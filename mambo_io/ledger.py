@@ -138,6 +138,14 @@ class UnknownCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """That somebody has begun to send: who, on which machine, and when."""
+
+    who: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class OptOut:
     """That somebody wants no messages: since when at the latest, and where that is known from."""
 
@@ -286,14 +294,14 @@ class Ledger:
             signs = [sign for sign in connection.execute(query).one() if sign is not None]
         return max([campaign.planned_at, *map(from_us, signs)])
 
-    def starts_without_end(self, campaign: CampaignRow) -> int:
-        """How many runs in a row have begun to send it and did not come to an end: the newest may still be at work."""
+    def starts(self, campaign: CampaignRow) -> list[Start]:
+        """The runs that have begun to send it since one came to an end, the oldest first: the newest may be at work."""
         e = events.c
         of_it = e.campaign_id == campaign.id
         ended = select(func.max(e.id)).where(of_it, e.kind.in_(RUN_ENDS)).scalar_subquery()
-        query = select(func.count()).where(of_it, e.kind == "send_started", e.id > func.coalesce(ended, 0))
+        query = select(e.who, e.at_us).where(of_it, e.kind == "send_started", e.id > func.coalesce(ended, 0))
         with self.store.reader() as connection:
-            return int(connection.scalar(query) or 0)
+            return [Start(row.who, from_us(row.at_us)) for row in connection.execute(query.order_by(e.id))]
 
     def last_balance(self, account: str) -> tuple[int, datetime] | None:
         """The last balance known of the account (UGX) and when."""

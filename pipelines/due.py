@@ -2,9 +2,8 @@
 begun, and those that go on by themselves.
 
 What time heals goes on in the next sending window: a stop at the end of the window, at the day's limit, or for want of
-a connection. What a person has approved or resumed, what stopped with the program that serves it, and what was killed or
-cut off goes on at once, inside the window; what is killed again and again, in the next window. Everything else waits for
-a person.
+a connection. At once, inside the window, goes on what a person has approved or resumed, what stopped with the program
+that serves it, and what was killed or cut off, unless that happens again and again. Everything else waits for a person.
 """
 
 from __future__ import annotations
@@ -103,7 +102,7 @@ def _occasion(row: CampaignRow, ledger: Ledger) -> tuple[str, datetime, bool] | 
     """Why the edition may go on by itself, since when it stands still, and whether it goes on at once."""
     match row.state:
         case CampaignState.SENDING:
-            return _KILLED, ledger.last_sign(row), ledger.starts_without_end(row) <= _MOST_KILLS
+            return _KILLED, ledger.last_sign(row), len(ledger.starts(row)) <= _MOST_KILLS
         case CampaignState.PLANNED:
             return _approved(row, ledger) or (_KILLED, row.planned_at, True)
         case CampaignState.PAUSED:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from mambo_io.ledger import CampaignRow, Ledger
 from mambo_io.model import CampaignState
 from mambo_io.sandbox import SandboxHandle
 from mambo_io.sandbox.faults import Delay
-from mambo_io.store import Store
+from mambo_io.store import Store, StoreBusy
 from mambo_io.tables import events
 from mambo_io.window import KAMPALA
 from pipelines.schedule import edition_of
@@ -76,6 +77,20 @@ class Campaigns:
     def found(self, ledger: Ledger) -> list[CampaignRow]:
         return [row for row in ledger.campaigns() if row.edition == self.edition]
 
+    def remove(self) -> None:
+        for name in self.names:
+            (self._site.campaigns / f"{name}.toml").unlink()
+
+    def are_held(self, store: Store) -> bool:
+        """Whether a sender holds one of them."""
+        for name in self.names:
+            try:
+                with store.locked_writer(f"{name}/{self.edition}"):
+                    pass
+            except StoreBusy:
+                return True
+        return False
+
     def have_ended(self, ledger: Ledger) -> bool:
         ended = [row.state is CampaignState.COMPLETE or row.stop_reason == UNKNOWN_CALLS for row in self.found(ledger)]
         return ended == [True] * len(self.names)
@@ -86,10 +101,10 @@ def test_workers_are_killed_in_each_state_of_a_call_and_another_takes_over(
     site: Site, store: Store, api: SandboxHandle, settings: dict[str, str], tmp_path: Path
 ) -> None:
     ledger = Ledger(store)
-    campaigns = Campaigns(site, "killed", 6, datetime.now(KAMPALA) + timedelta(seconds=40))
+    campaigns = Campaigns(site, "killed", 6, datetime.now(KAMPALA) + timedelta(seconds=35))
     with ExitStack() as running:
 
-        def worker(name: str, **options: object) -> Machine:
+        def worker(name: str, **options: Any) -> Machine:
             return running.enter_context(machine(tmp_path, site.prefect, settings, name=name, **options))
 
         doomed = [worker(point, at_a_time=1, stops_at=point, nth=2) for point in POINTS]
@@ -103,7 +118,9 @@ def test_workers_are_killed_in_each_state_of_a_call_and_another_takes_over(
         wait_until(lambda: campaigns.have_ended(ledger))
     killed = 0
     for row in campaigns.found(ledger):
-        starts = [each for each in rows_of(store, events) if (each["campaign_id"], each["kind"]) == (row.id, "send_started")]
+        starts = [
+            each for each in rows_of(store, events) if (each["campaign_id"], each["kind"]) == (row.id, "send_started")
+        ]
         killed += len(starts) - 1
         check(
             settings["MAMBO_STORE"],
@@ -114,3 +131,31 @@ def test_workers_are_killed_in_each_state_of_a_call_and_another_takes_over(
             most_unknown=CONCURRENCY * (len(starts) - 1),
         )
     assert killed == len(POINTS)
+    campaigns.remove()
+
+
+@pytest.mark.timeout(400)
+def test_postgres_is_restarted_while_campaigns_are_sent(
+    site: Site, store: Store, api: SandboxHandle, settings: dict[str, str], tmp_path: Path
+) -> None:
+    """Each sender loses the ledger, and with it the right to send: it waits for what is out, and ends. The ledger's
+    server is Prefect's as well."""
+    ledger = Ledger(store)
+    api.set_faults([Delay(after_s=1, times=None)])
+    campaigns = Campaigns(site, "restarted", 4, datetime.now(KAMPALA) + timedelta(seconds=25))
+    with ExitStack() as running:
+        for name in ("kampala", "gulu"):
+            running.enter_context(machine(tmp_path, site.prefect, settings, name=name, at_a_time=3))
+        campaigns.tend()
+        wait_until(lambda: [row.begun for row in campaigns.found(ledger)] == [True] * len(campaigns.names))
+        site.database.restart()
+        made = api.calls().height
+        api.set_faults([])
+        wait_until(lambda: not campaigns.are_held(store))
+        assert api.calls().height - made <= len(campaigns.names) * CONCURRENCY, "only what was on its way"
+        assert not campaigns.have_ended(ledger)
+        campaigns.tend()
+        wait_until(lambda: campaigns.have_ended(ledger))
+    for row in campaigns.found(ledger):
+        check(settings["MAMBO_STORE"], api, row.name, row.edition, rows=rows(PEOPLE), most_unknown=CONCURRENCY)
+    campaigns.remove()

@@ -51,6 +51,7 @@ def prefect_on_postgres(folder: Path, database: str) -> Iterator[PrefectServer]:
         "HOME": str(home),
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_API_DATABASE_CONNECTION_URL": database.replace("+psycopg", "+asyncpg"),
+        "HTTPS_PROXY": "http://127.0.0.1:9",  # it would ask GitHub which kinds of workers there are; it has a copy
     }
     command = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"]
     with _logged(command, home / "log", {**os.environ, **settings}) as process:

@@ -64,7 +64,11 @@ class PostgresServer:
         """Stop it in good order, which ends every connection at once, and start it again."""
         how = ("--silent", "--wait", "--mode=fast", f"--pgdata={self.folder / 'data'}", f"--log={self.folder / 'log'}")
         # Nothing of ours as its output: what it starts keeps that open.
-        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        quiet: dict[str, Any] = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.DEVNULL,
+            "stderr": subprocess.DEVNULL,
+        }
         subprocess.run([self.binaries / "pg_ctl", "restart", *how], **self.owner, **quiet, check=True, timeout=60)
 
     def dump(self, url: str) -> str:
@@ -116,7 +120,7 @@ def running(*, fsync: bool = False, binaries: Path | None = None) -> Iterator[Po
 
 
 def system_binaries() -> Path:
-    """Those of the newest PostgreSQL that is installed here: Prefect's server wants `pg_trgm`, which the package lacks."""
+    """Those of the newest PostgreSQL installed here: Prefect's server wants `pg_trgm`, which the package lacks."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
     on_path = shutil.which("pg_ctl")
     assert found or on_path, "PostgreSQL is not installed here. On Debian and Ubuntu: sudo apt install postgresql"
