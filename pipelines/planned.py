@@ -186,8 +186,8 @@ def _changes(row: CampaignRow, campaign: Campaign) -> list[str]:
 
 @contextmanager
 def locked_edition(ledger: Ledger, label: str) -> Iterator[Connection]:
-    """`Store.locked_writer` of a campaign edition. Raises `StoreBusy` that tells who is sending it, where that is known:
-    with one ledger for several people and machines it may be somebody else."""
+    """`Store.locked_writer` of a campaign edition. Raises `StoreBusy` that tells who is sending it, where that is
+    known: with one ledger for several people and machines it may be somebody else."""
     with ExitStack() as held:
         try:
             connection = held.enter_context(ledger.store.locked_writer(label))

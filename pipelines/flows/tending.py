@@ -222,7 +222,7 @@ def _read_deployment(client: SyncPrefectClient, campaign: str) -> DeploymentResp
 
 
 def _missed(client: SyncPrefectClient, file: CampaignFile, ledger: Ledger | None, now: datetime) -> Wanted | None:
-    """An edition whose time has come, and that no run has begun but one that was lost. One that is late is waited for."""
+    """An edition whose time has come, and that no run has begun but one that was lost. What is late has its run."""
     assert file.campaign is not None, "only files that hold a campaign"
     wanted = missed(file.campaign, ledger, written_at=file.written_at, now=now)
     deployment = None if wanted is None else _read_deployment(client, file.campaign.name)

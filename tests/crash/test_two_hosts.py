@@ -82,6 +82,6 @@ def test_one_sends_and_the_other_takes_over_when_it_is_killed(
     assert taken_over.returncode in (DONE, LEFT), taken_over.stderr
     check(postgres_url, api, "clinic-day", rows=rows(PEOPLE), most_unknown=CONCURRENCY)
     with Store(postgres_url) as store:
-        told = [event["detail"] for event in rows_of(store, events) if event["kind"] == "send_started"]
-        assert told == [None, f"{CONCURRENCY} calls of an ended process are unknown"]
+        starts = [event["detail"] for event in rows_of(store, events) if event["kind"] == "send_started"]
+        assert starts == [None, f"{CONCURRENCY} calls of an ended process are unknown"]
         assert Ledger(store).get("clinic-day").calls == api.calls().filter(endpoint="send-sms").height
