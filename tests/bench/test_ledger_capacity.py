@@ -95,7 +95,8 @@ def test_an_old_ledger(durable_server: postgres.PostgresServer, table_row: Calla
                     " submitted_count, expected_ugx, verdict, charged_ugx, exposed_ugx, balance_after_ugx, raw_reply)"
                     " SELECT :campaign, 1, 'main', 'old', 1, :week_ago + n * 604800, :week_ago + n * 604800 + 100000,"
                     " 10, 500, CASE n WHEN 0 THEN 'unknown' ELSE 'accepted' END, CASE n WHEN 0 THEN NULL ELSE 500 END,"
-                    " CASE n WHEN 0 THEN 500 END, 1000000, repeat('x', 250) FROM generate_series(CAST(0 AS bigint), :calls - 1) n"
+                    " CASE n WHEN 0 THEN 500 END, 1000000, repeat('x', 250)"
+                    " FROM generate_series(CAST(0 AS bigint), :calls - 1) n"
                 ),
                 {"campaign": run.campaign.id, "week_ago": to_us(run.now - timedelta(days=7)), "calls": calls},
             )

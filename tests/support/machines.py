@@ -6,6 +6,7 @@ Each worker is the real `prefect worker start`, in a process group with its flow
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -95,8 +96,14 @@ class Machine:
         self.process.wait()
         psutil.wait_procs(children)
 
-    def said(self) -> str:
-        return (self.home / "log").read_text(encoding="utf-8")
+    def stop(self) -> None:
+        """In good order, by the line of docs/machines.md that a service manager runs before it stops the worker."""
+        page = (REPOSITORY / "docs" / "machines.md").read_text(encoding="utf-8")
+        [line] = re.findall(r"^ExecStop=/bin/sh -c '(.*)'$", page, re.MULTILINE)
+        script = line.replace("$MAINPID", str(self.process.pid))
+        subprocess.run(["/bin/sh", "-c", script], check=True, timeout=_PATIENCE_S)
+        self.process.terminate()
+        self.process.wait(_PATIENCE_S)
 
     def _children(self) -> list[psutil.Process]:
         with suppress(psutil.NoSuchProcess):
