@@ -1,6 +1,6 @@
 """Many campaigns on several workers, which are killed in each state of a call; PostgreSQL restarted under load.
 
-The folder's deployments and whatever goes on are `tend-campaigns`' own doing, in a run on one of the workers.
+Whatever goes on is `tend-campaigns`' own doing, in a run on one of the workers.
 """
 
 from __future__ import annotations
@@ -12,21 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from mambo_io.ledger import CampaignRow, Ledger
 from mambo_io.model import CampaignState
 from mambo_io.sandbox import SandboxHandle
 from mambo_io.sandbox.faults import Delay
+from mambo_io.settings import MamboSettings
 from mambo_io.store import Store, StoreBusy
 from mambo_io.tables import events
 from mambo_io.window import KAMPALA
+from pipelines.flows.tending import Tender
 from pipelines.schedule import edition_of
 from pipelines.summary import SERVICE_STOPPED, UNKNOWN_CALLS
 from support.checker import check
 from support.ledgers import rows_of
 from support.lists import campaign_of
-from support.machines import Machine, Site, machine, wait_until
+from support.machines import POOL, Machine, Site, machine, wait_until
 from support.sandboxed import environment, people, rows
+from support.sandboxed import settings as of_sandbox
 
 PEOPLE, CONCURRENCY = 60, 2
 TEND = "tend-campaigns/campaigns"
@@ -69,6 +73,11 @@ class Campaigns:
                 sections=f'[sending]\n{sending}\n[schedule]\nat = "{due:%Y-%m-%d %H:%M:%S}"',
             )
 
+    def register(self, settings: MamboSettings) -> None:
+        """What `tend-campaigns` does, before any worker is there to run it."""
+        with temporary_settings({PREFECT_API_URL: self._site.prefect.url}):
+            Tender(self._site.campaigns, settings, work_pool=POOL).look()
+
     def tend(self) -> None:
         run = self._site.prefect.start(TEND)
         wait_until(lambda: self._site.prefect.final_state(run) is not None)
@@ -101,16 +110,16 @@ def test_workers_are_killed_in_each_state_of_a_call_and_another_takes_over(
     site: Site, store: Store, api: SandboxHandle, settings: dict[str, str], tmp_path: Path
 ) -> None:
     ledger = Ledger(store)
-    campaigns = Campaigns(site, "killed", 6, datetime.now(KAMPALA) + timedelta(seconds=35))
+    campaigns = Campaigns(site, "killed", 5, datetime.now(KAMPALA) + timedelta(seconds=10))
+    campaigns.register(of_sandbox(api, settings["MAMBO_STORE"]))
     with ExitStack() as running:
 
         def worker(name: str, **options: Any) -> Machine:
             return running.enter_context(machine(tmp_path, site.prefect, settings, name=name, **options))
 
         doomed = [worker(point, at_a_time=1, stops_at=point, nth=2) for point in POINTS]
-        campaigns.tend()
         wait_until(lambda: all(each.is_frozen() for each in doomed))
-        worker("gulu", at_a_time=3)  # has the other half of the campaigns for itself, and then those of the dead
+        worker("gulu", at_a_time=3)  # has the others for itself, and then those of the dead
         wait_until(lambda: len(campaigns.found(ledger)) == len(campaigns.names))
         for each in doomed:
             each.kill()
@@ -142,13 +151,13 @@ def test_a_worker_is_stopped_and_postgres_restarted_while_campaigns_are_sent(
     is out, and ends. The ledger's server is Prefect's as well."""
     ledger = Ledger(store)
     api.set_faults([Delay(after_s=1, times=None)])
-    campaigns = Campaigns(site, "restarted", 4, datetime.now(KAMPALA) + timedelta(seconds=25))
+    campaigns = Campaigns(site, "restarted", 4, datetime.now(KAMPALA) + timedelta(seconds=10))
+    campaigns.register(of_sandbox(api, settings["MAMBO_STORE"]))
     with ExitStack() as running:
         kampala, _ = (
             running.enter_context(machine(tmp_path, site.prefect, settings, name=name, at_a_time=3))
             for name in ("kampala", "gulu")
         )
-        campaigns.tend()
         wait_until(lambda: [row.begun for row in campaigns.found(ledger)] == [True] * len(campaigns.names))
         kampala.stop()
         in_good_order = {row.name for row in campaigns.found(ledger) if row.stop_detail == SERVICE_STOPPED}
