@@ -9,7 +9,7 @@ PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON = $(shell for python in $(PYTHONS); do "$$python" -c '$(IS_NEW_ENOUGH)' 2>/dev/null && echo "$$python" && break; done)
 
-.PHONY: help demo up serve notebooks test crash week settlement lint types format bench wheel wheel-check pins clean
+.PHONY: help demo up serve notebooks test crash machines week settlement lint types format bench wheel wheel-check pins clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ crash: $(STAMP) ## kill the real command again and again, on both stores; longer
 
 week: $(STAMP) ## a week of scheduled campaigns in some three minutes, on both stores, on a clock that is moved
 	@$(BIN)/python -m pytest tests/week --numprocesses 2 --dist loadgroup $(ARGS)
+
+machines: $(STAMP) ## workers killed on a Prefect server on PostgreSQL; three minutes; wants PostgreSQL installed
+	@$(BIN)/python -m pytest tests/machines $(ARGS)
 
 settlement: $(STAMP) ## what the balance tells of unknown calls, in thousands of simulated campaigns
 	@PYTHONPATH=.:tests $(BIN)/python -m support.simulated_account $(ARGS)

@@ -85,7 +85,20 @@ def account_history(connection: Connection, account: str) -> tuple[list[AccountC
         if first_us is None:
             return [], []
         calls = connection.execute(
-            select(attempts).where(a.account == account, a.intent_at_us >= since_us).order_by(a.intent_at_us, a.id)
+            select(
+                a.id,
+                a.campaign_id,
+                a.chunk,
+                a.intent_at_us,
+                a.ended_at_us,
+                a.verdict,
+                a.expected_ugx,
+                a.charged_ugx,
+                a.exposed_ugx,
+                a.balance_after_ugx,
+            )
+            .where(a.account == account, a.intent_at_us >= since_us)
+            .order_by(a.intent_at_us, a.id)
         ).all()
         readings = connection.execute(
             select(e.began_us, e.at_us, e.amount_ugx)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # loading polars takes longer than summing millions of rows u
     import polars as pl
 
 US = 1_000_000  # microseconds in a second
+RUN_ENDS = (CampaignState.PAUSED, CampaignState.COMPLETE, "send_ended")  # events by which a sender tells its end
 
 
 def to_us(at: datetime) -> int:
@@ -134,6 +135,14 @@ class UnknownCall:
     intent_at: datetime
     reason: str
     evidence: str | None  # what the account's balance says of it
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """That somebody has begun to send: who, on which machine, and when."""
+
+    who: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +293,15 @@ class Ledger:
         with self.store.reader() as connection:
             signs = [sign for sign in connection.execute(query).one() if sign is not None]
         return max([campaign.planned_at, *map(from_us, signs)])
+
+    def starts(self, campaign: CampaignRow) -> list[Start]:
+        """The runs that have begun to send it since one came to an end, the oldest first: the newest may be at work."""
+        e = events.c
+        of_it = e.campaign_id == campaign.id
+        ended = select(func.max(e.id)).where(of_it, e.kind.in_(RUN_ENDS)).scalar_subquery()
+        query = select(e.who, e.at_us).where(of_it, e.kind == "send_started", e.id > func.coalesce(ended, 0))
+        with self.store.reader() as connection:
+            return [Start(row.who, from_us(row.at_us)) for row in connection.execute(query.order_by(e.id))]
 
     def last_balance(self, account: str) -> tuple[int, datetime] | None:
         """The last balance known of the account (UGX) and when."""

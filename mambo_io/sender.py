@@ -33,9 +33,10 @@ from mambo_io.restored import check_confirmed
 from mambo_io.side_file import KeptReplies, SideFile, record_kept
 from mambo_io.store import failures_told, file_watch
 from mambo_io.store_errors import LedgerFailed
+from mambo_io.turns import Turns
 from mambo_io.window import Window, day_start
 
-_LONGEST_LEAD_US = 300 * US  # no rate that anybody sets makes calls wait longer
+_LONGEST_SETTLING_US = 300 * US  # what claims to last longer was noted by a clock that was wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class Sender:
         self._canary = campaign.canary
         self._canary_calls = 0
         self._begun = campaign.begun
+        self._turn_us: int | None = None  # of the account's rate limit: taken, and not used yet
         self._in_flight: dict[int, ClaimedCall] = {}
         self._unknown_labels: set[int] = set()
         self._repeats = Repeats(self._sql, campaign.account, {})
@@ -149,7 +151,8 @@ class Sender:
         unless the connection was lost in the commit itself. Raises `Stopped` when another process has taken the
         campaign over; the ends are kept as evidence then.
         """
-        before = dict(self._in_flight), set(self._unknown_labels), self._charged_ugx, self._canary, self._begun
+        labels = set(self._unknown_labels)
+        before = dict(self._in_flight), labels, self._charged_ugx, self._canary, self._begun, self._turn_us
         try:
             with failures_told(self._connection), self._connection.begin():
                 state = self._own_state()
@@ -157,7 +160,7 @@ class Sender:
                 if exchange is None:
                     self._keep_as_evidence(ends)
         except LedgerFailed:
-            self._in_flight, self._unknown_labels, self._charged_ugx, self._canary, self._begun = before
+            self._in_flight, self._unknown_labels, self._charged_ugx, self._canary, self._begun, self._turn_us = before
             raise
         if exchange is None:
             raise self._replaced()
@@ -276,7 +279,7 @@ class Sender:
     def _claim_within_money(self, candidates: list[Any], limits: Limits, now: datetime) -> Exchange:
         now_us = to_us(now)
         account = self._sql.one(statements.ACCOUNT)
-        if now_us < account.settling_until_us < now_us + _LONGEST_LEAD_US:
+        if now_us < account.settling_until_us < now_us + _LONGEST_SETTLING_US:
             return Exchange((), Hold.SETTLING, min(account.settling_until_us, now_us + US))
         days = limits.repeat_guard_days
         exposed = self._sql.one(statements.EXPOSED, seen_to=self._repeats.seen_to(days))
@@ -291,14 +294,11 @@ class Sender:
         # A balance from before this run may be followed by a top-up that nobody told us of. If it is too low, the
         # API refuses the first call, and that costs nothing.
         known_now = account.balance_ugx is not None and account.balance_at_us >= self._started_us
-        interval_us = round(1e6 / limits.calls_per_second) if limits.calls_per_second else 0
-        next_us = account.next_call_at_us
-        if next_us > now_us + max(interval_us, _LONGEST_LEAD_US):
-            next_us = now_us  # noted by a clock that was wrong, as that of a laptop may be until it finds a network
+        turns = self._turns(account.next_call_at_us, limits)
         calls: list[ClaimedCall] = []
         hold: Hold | None = None
         for chunk in candidates:
-            if interval_us and next_us > now_us:
+            if turns is not None and not turns.has_come(now_us):
                 hold = Hold.RATE
                 break
             call = self._ready(chunk, repeats_since_us)
@@ -316,11 +316,20 @@ class Sender:
             calls.append(self._record_intent(call, limits, now_us))
             spent_ugx, day_ugx = spent_ugx + call.expected_ugx, day_ugx + call.expected_ugx
             exposed_account_ugx += call.expected_ugx
-            # A late wake-up may be made good by one call, no more: the rate holds over any longer time.
-            next_us = max(next_us, now_us - interval_us) + interval_us
-        if interval_us and calls:
-            self._sql.execute(statements.SET_NEXT_CALL, next_us=next_us)
-        return Exchange(tuple(calls), hold, next_us if hold is Hold.RATE else None)
+            if turns is not None:
+                turns.use()
+        if turns is None:
+            return Exchange(tuple(calls), hold)
+        self._turn_us = turns.own_us
+        if turns.next_us != account.next_call_at_us:
+            self._sql.execute(statements.SET_NEXT_CALL, next_us=turns.next_us)
+        return Exchange(tuple(calls), hold, turns.own_us if hold is Hold.RATE else None)
+
+    def _turns(self, next_us: int, limits: Limits) -> Turns | None:
+        """The account's rate limit; None where there is none."""
+        if not limits.calls_per_second:
+            return None
+        return Turns(round(1e6 / limits.calls_per_second), next_us, self._turn_us)
 
     def _candidates(self, want: int) -> list[Any]:
         """Planned chunks in the order of sending; those whose size another open call has come last."""

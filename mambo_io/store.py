@@ -11,6 +11,7 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from mambo_io.tables import SCHEMA_VERSION, SQLITE_STATISTICS, attempts, ledger_
 from mambo_io.upgrades import can_upgrade, copy_before_upgrade, upgrade
 
 _BUSY_TIMEOUT_MS = 30_000
+_MOST_CLOCKS_DIFFER_S = 0.25
 _KEEPALIVES = {"idle": 10, "interval": 5, "count": 3}  # seconds, seconds, probes
 _WATCH = "file_watch"  # in `Connection.info`
 _WRITE_NOTHING = update(ledger_meta).where(false()).values(value="")
@@ -120,13 +122,15 @@ class Store:
         """`writer()` with the lock `name` held; see `lock`. Raises `StoreBusy` at once while another has it.
 
         SQLite: the lock comes first. A sender that was frozen inside a transaction lets nobody write, and whoever
-        comes next is to hear of the sender, not of the database.
+        comes next is to hear of the sender, not of the database. PostgreSQL: raises `StoreError` where this machine's
+        clock is not the server's, by which all senders are compared.
         """
         if self.path is not None:
             with self._file_lock(name), self.writer() as connection:
                 yield connection
         else:
             with self.writer() as connection, self._advisory_lock(name, connection):
+                self._check_clock(connection)
                 yield connection
 
     @contextmanager
@@ -175,6 +179,20 @@ class Store:
             # If this fails, the connection is gone, and the lock with it.
             with suppress(DBAPIError), connection.begin():
                 connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+
+    def _check_clock(self, connection: Connection) -> None:
+        """Turns of the rate limit, sending windows and what a balance tells are judged by times of several machines."""
+        with connection.begin():
+            asked = datetime.now(UTC)
+            servers: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+            answered = datetime.now(UTC)
+        off_s = max((asked - servers).total_seconds(), (servers - answered).total_seconds())
+        if off_s > _MOST_CLOCKS_DIFFER_S:
+            raise StoreError(
+                f"this machine's clock and the database server's differ by {off_s:.1f} s",
+                file=self.name,
+                fix="Let both be set by a time server (NTP); nothing is sent meanwhile.",
+            )
 
     def aside(self, campaign_id: int) -> Path:
         """How the side files of a campaign edition are named: beside the ledger, or in the data folder."""

@@ -1,9 +1,9 @@
 """Which editions want a run now, by the ledger and the campaign files: those whose time has come and that no run has
 begun, and those that go on by themselves.
 
-What time heals goes on in the next sending window: a stop at the end of the window, at the day's limit, for want of a
-connection, or because the process was killed. What a person has approved or resumed, and what stopped with the program
-that serves it, goes on at once, inside the window. Everything else waits for a person.
+What time heals goes on in the next sending window: a stop at the end of the window, at the day's limit, or for want of
+a connection. At once, inside the window, goes on what a person has approved or resumed, what stopped with the program
+that serves it, and what was killed or cut off, unless that happens again and again. Everything else waits for a person.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from pipelines.summary import SERVICE_STOPPED
 GRACE = timedelta(seconds=60)
 
 _KILLED = "its process ended"
+# What kills a run so often will kill the next one, too, and each leaves calls of which nobody knows what they came to.
+_MOST_KILLS = 3
 _HEALED_BY_TIME = (
     StopReason.OUTSIDE_WINDOW,
     StopReason.DAY_BUDGET,
@@ -100,9 +102,9 @@ def _occasion(row: CampaignRow, ledger: Ledger) -> tuple[str, datetime, bool] | 
     """Why the edition may go on by itself, since when it stands still, and whether it goes on at once."""
     match row.state:
         case CampaignState.SENDING:
-            return _KILLED, ledger.last_sign(row), False
+            return _KILLED, ledger.last_sign(row), len(ledger.starts(row)) <= _MOST_KILLS
         case CampaignState.PLANNED:
-            return _approved(row, ledger) or (_KILLED, row.planned_at, False)
+            return _approved(row, ledger) or (_KILLED, row.planned_at, True)
         case CampaignState.PAUSED:
             return _of_paused(row, ledger)
         case (

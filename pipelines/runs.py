@@ -32,7 +32,7 @@ from pipelines.edition import Prepared
 from pipelines.opening import open_store
 from pipelines.opt_outs import read_suppressions
 from pipelines.planned import begun_edition as begun_edition  # callers look for these here
-from pipelines.planned import check_size, lacks_approval, plan_edition
+from pipelines.planned import check_size, lacks_approval, locked_edition, plan_edition, sender_name
 from pipelines.planned import check_target as check_target
 from pipelines.planned import who as who
 from pipelines.sending import Patience, Progress, RunEnd, SendLoop
@@ -62,7 +62,7 @@ def send_edition(
     check_target(campaign, settings)
     with open_store(settings, create=True) as store:
         ledger = Ledger(store)
-        with store.locked_writer(f"{campaign.name}/{edition}") as connection:
+        with locked_edition(ledger, f"{campaign.name}/{edition}") as connection:
             row = begun_edition(ledger, campaign, edition, settings)
             if row is None:
                 if prepared is None:
@@ -107,7 +107,7 @@ def taken_over(
     kept = kept_replies(aside)
     side_file = SideFile(aside, run)
     with side_file.reserved(concurrency):
-        sender = Sender(connection, row, run=run, who=who(), side_file=side_file)
+        sender = Sender(connection, row, run=run, who=sender_name(), side_file=side_file)
         sender.start(datetime.now(UTC), kept, event=event)
         for replies in kept:
             replies.remove()
@@ -126,7 +126,7 @@ def held_edition(
     with open_store(settings) as store:
         ledger = Ledger(store)
         label = ledger.get(name, edition).label
-        with store.locked_writer(label) as connection:
+        with locked_edition(ledger, label) as connection:
             row = ledger.get(name, edition)
             if row.account != settings.account or row.host != settings.host:
                 raise InputError(

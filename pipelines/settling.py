@@ -199,7 +199,8 @@ def _account_at_rest(store: Store, connection: Connection, account: str) -> Iter
                 time.sleep(_POLL_S)
             yield datetime.now(UTC) < end
         finally:
-            accounting.set_settling(connection, account, None)
+            # Whatever clock another machine has: what it claims from now on carries a later time than the reading.
+            accounting.set_settling(connection, account, datetime.now(UTC))
     finally:
         lock.__exit__(None, None, None)
 

@@ -25,10 +25,8 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterDeploymentId,
     FlowRunFilterExpectedStartTime,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
@@ -48,8 +46,10 @@ from pipelines.opening import open_store
 
 _TAG = "mambo-campaign"
 
-# A run has planned its edition by then; ten million people take a minute.
-_PLANNED_WITHIN = timedelta(minutes=5)
+# A run that has begun, and of which the ledger knows nothing so long afterwards, was lost with its worker; ten million
+# people are planned in a minute.
+_LOST_AFTER = timedelta(minutes=5)
+_MOST_RUNS_OF_AN_OCCASION = 3
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Tender:
         self._work_pool = work_pool
         self._taken_in: dict[Path, CampaignFile] = {}
         self._deployments: dict[str, UUID] = {}
-        self._started: set[str] = set()  # occasions
+        self._started: set[str] = set()  # runs, by their keys
 
     def look(self) -> Tended:
         """Read what changed, register it, remove what is gone, and start what is wanted."""
@@ -150,7 +150,7 @@ class Tender:
     def _start(self, client: SyncPrefectClient, wanted: Wanted) -> Iterator[str]:
         """A run of the edition, unless a person has switched its deployment off; one for each occasion."""
         deployment_id = self._deployments.get(wanted.campaign)
-        if deployment_id is None or wanted.key in self._started:
+        if deployment_id is None:
             return
         try:
             if client.read_deployment(deployment_id).paused:
@@ -158,11 +158,17 @@ class Tender:
         except ObjectNotFound:  # the server's database is a new one
             self._taken_in.clear()
             return
-        client.create_flow_run_from_deployment(
-            deployment_id, parameters={"edition": wanted.edition}, name=wanted.label, idempotency_key=wanted.key
-        )
-        self._started.add(wanted.key)
-        yield f"{wanted.label}: goes on ({wanted.why})"
+        key = wanted.key
+        for _ in range(_MOST_RUNS_OF_AN_OCCASION):
+            run = client.create_flow_run_from_deployment(
+                deployment_id, parameters={"edition": wanted.edition}, name=wanted.label, idempotency_key=key
+            )
+            if not _is_lost(run, datetime.now(UTC)):
+                break
+            key = f"{wanted.key}/{run.id}"  # the next one, in its place
+        if key not in self._started:
+            self._started.add(key)
+            yield f"{wanted.label}: goes on ({wanted.why})"
 
 
 @flow(name="tend-campaigns", retries=0, persist_result=False, log_prints=True)
@@ -217,28 +223,31 @@ def _read_deployment(client: SyncPrefectClient, campaign: str) -> DeploymentResp
 
 
 def _missed(client: SyncPrefectClient, file: CampaignFile, ledger: Ledger | None, now: datetime) -> Wanted | None:
-    """An edition whose time has come, and that no run has taken up; nor is one there that still may.
-
-    A run that was killed before it could plan does not count, nor one of which nothing is heard for long: its machine
-    may have lost power. If it works still, the other one finds the edition and sends nothing.
-    """
+    """An edition whose time has come, and that no run has taken up but those that were lost. What is late has its run,
+    which waits for a worker. If a lost one works still, the other one finds the edition and sends nothing."""
     assert file.campaign is not None, "only files that hold a campaign"
     wanted = missed(file.campaign, ledger, written_at=file.written_at, now=now)
     deployment = None if wanted is None else _read_deployment(client, file.campaign.name)
     if wanted is None or deployment is None or not all(schedule.active for schedule in deployment.schedules):
         return None
     assert wanted.scheduled is not None, "what was missed had its time"
-    gone = [StateType.CRASHED]
-    if now - wanted.scheduled > _PLANNED_WITHIN:
-        gone += [StateType.PENDING, StateType.RUNNING]
     of_that_time = FlowRunFilter(
-        state=FlowRunFilterState(type=FlowRunFilterStateType(not_any_=gone)),
         deployment_id=FlowRunFilterDeploymentId(any_=[deployment.id]),
         expected_start_time=FlowRunFilterExpectedStartTime(
             after_=wanted.scheduled - GRACE / 2, before_=wanted.scheduled + GRACE / 2
         ),
     )
-    return None if client.read_flow_runs(flow_run_filter=of_that_time, limit=1) else wanted
+    runs = client.read_flow_runs(flow_run_filter=of_that_time)
+    return wanted if all(_is_lost(run, now) for run in runs) else None
+
+
+def _is_lost(run: FlowRun, now: datetime) -> bool:
+    """Whether a run of an edition that nobody is sending will not come to its end: it was killed, or Prefect is told
+    nothing of its worker, which was killed or cut off, and it stays Pending or Running for good."""
+    state = run.state
+    if state is None or state.is_crashed():
+        return state is not None
+    return (state.is_pending() or state.is_running()) and state.timestamp < now - _LOST_AFTER
 
 
 def _next_run(campaign: Campaign, now: datetime) -> str:

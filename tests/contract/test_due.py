@@ -166,21 +166,36 @@ def test_what_a_person_has_approved_goes_on_at_once(
     assert [found.why for found in wanted(store, campaign, settings, "02 15:00")] == ["approved by a person"]
 
 
-@pytest.mark.parametrize("began", [False, True])
-def test_one_whose_process_was_killed_goes_on_in_the_next_window(
-    began: bool, store: Store, campaign: Campaign, settings: MamboSettings
+def test_one_whose_process_was_killed_goes_on_at_once(
+    store: Store, campaign: Campaign, settings: MamboSettings
 ) -> None:
+    """Three times; what is killed again and again waits for the next window. A run that comes to an end starts anew."""
     with store.locked_writer(f"clinic-day/{EDITION}") as connection:
-        row = write_plan(connection, plan(1, 1, edition=EDITION), who="tester")
+        row = write_plan(connection, plan(*[1] * 9, edition=EDITION), who="tester")
         with connection.begin():
             connection.execute(update(campaigns).values(planned_at_us=to_us(at("02 09:00"))))
-        if began:
-            Run(connection, row, now=at("02 09:05")).claim_one()
-        assert wanted(store, campaign, settings, "03 08:00") == [], "its sender is at work"
-        assert list(killed(campaign, Ledger(store), settings)) == []
-    assert [row.edition for row in killed(campaign, Ledger(store), settings)] == [EDITION] * began
-    assert wanted(store, campaign, settings, "02 19:00") == []
-    assert [found.why for found in wanted(store, campaign, settings, "03 08:00")] == ["its process ended"]
+        assert wanted(store, campaign, settings, "02 09:01") == [], "its sender is at work"
+    assert [found.why for found in wanted(store, campaign, settings, "02 09:01")] == ["its process ended"]
+    assert wanted(store, campaign, settings, "02 21:00") == [], "outside the window"
+
+    assert list(killed(campaign, Ledger(store), settings)) == [], "it had not begun"
+    keys = set()
+    with store.writer() as connection:
+        for minute in (5, 6, 7):
+            Run(connection, row, now=at(f"02 09:0{minute}")).claim_one()
+            [found] = wanted(store, campaign, settings, "02 09:08")
+            keys.add(found.key)
+        assert len(keys) == 3
+        assert [row.edition for row in killed(campaign, Ledger(store), settings)] == [EDITION]
+        Run(connection, row, now=at("02 09:08")).claim_one()
+        assert wanted(store, campaign, settings, "02 19:00") == []
+        assert [found.why for found in wanted(store, campaign, settings, "03 08:00")] == ["its process ended"]
+
+        Run(connection, row, now=at("03 08:00")).sender.finish(
+            CampaignState.PAUSED, StopReason.OUTSIDE_WINDOW, at("03 20:00")
+        )
+        Run(connection, row, now=at("04 08:00")).claim_one()
+        assert len(wanted(store, campaign, settings, "04 08:01")) == 1
 
 
 def test_what_is_finished_wants_nothing(

@@ -204,6 +204,7 @@ def run_of(connection: Connection, planned: Plan, **limits: Any) -> Run:
 
 
 def test_the_campaigns_of_an_account_share_its_rate(connection: Connection) -> None:
+    """A sender that has to wait takes a turn, and the next one the turn after that, however early it asks."""
     calls = [1] * 9
     one, two = (run_of(connection, plan(*calls, name=name), calls_per_second=1) for name in ("one", "two"))
     elsewhere = run_of(connection, plan(*calls, name="elsewhere", account="second"), calls_per_second=1)
@@ -216,13 +217,17 @@ def test_the_campaigns_of_an_account_share_its_rate(connection: Connection) -> N
 
     # One call after a rest comes on top, so that a late wake-up does not slow the whole campaign down.
     assert ask(one, 0) == (2, Hold.RATE, 1)
-    assert ask(two, 0) == (0, Hold.RATE, 1)
+    assert ask(two, 0) == (0, Hold.RATE, 2)
     assert ask(elsewhere, 0) == (2, Hold.RATE, 1)
-    assert ask(two, 0.999999) == (0, Hold.RATE, 1)
-    assert ask(two, 1) == (1, Hold.RATE, 2)
-    assert ask(one, 1.5) == (0, Hold.RATE, 2)
-    assert ask(one, 2.4) == (1, Hold.RATE, 3)
+    assert ask(one, 0.999999) == (0, Hold.RATE, 1)
+    assert ask(two, 1.5) == (0, Hold.RATE, 2), "that turn is the other one's"
+    assert ask(one, 1.6) == (1, Hold.RATE, 3)
+    assert ask(two, 2) == (1, Hold.RATE, 4)
+    assert ask(one, 3, want=1) == (1, None, None), "who wants no more takes no turn"
+    assert ask(two, 4) == (1, Hold.RATE, 5)
+    # A turn that nobody came for in time is lost, and the queue goes on from now.
     assert ask(one, 60) == (2, Hold.RATE, 61)
+    assert ask(two, 60) == (0, Hold.RATE, 62)
 
 
 def test_a_clock_that_was_wrong_holds_nobody_up(connection: Connection) -> None:

@@ -7,12 +7,13 @@ import signal
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
-from mambo_io.errors import Stopped
+from mambo_io.errors import Stopped, StoreError
 from mambo_io.ledger import Ledger
 from mambo_io.store import Store, StoreBusy
 from support.ledgers import Run, plan
@@ -93,6 +94,25 @@ def test_a_stopped_process_keeps_its_lock_and_a_killed_one_loses_it(store_url: s
         while not lock_is_free(store):  # PostgreSQL notices a moment later
             assert time.monotonic() < deadline, "a killed process still holds its lock after a minute"
             time.sleep(0.01)
+
+
+@pytest.mark.parametrize(("ahead_s", "refused"), [(-3, True), (0.1, False), (3, True)])
+def test_a_machine_whose_clock_is_not_the_servers_does_not_send(
+    ahead_s: float, refused: bool, postgres_url: str
+) -> None:
+    """The server's clock is set by a function of that name that is found before its own."""
+    with Store(postgres_url, create=True) as store:
+        with store.writer() as connection, connection.begin():
+            body = f"SELECT pg_catalog.clock_timestamp() + interval '{ahead_s} s'"
+            connection.execute(
+                text(f"CREATE FUNCTION clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ {body} $$")
+            )
+            name = connection.scalar(text("SELECT current_database()"))
+            connection.execute(text(f"ALTER DATABASE {name} SET search_path = public, pg_catalog"))
+        told = r"this machine's clock and the database server's differ by \d\.\d s\. Let both be set by a time server"
+        expected = pytest.raises(StoreError, match=told) if refused else nullcontext()
+        with expected, store.locked_writer("clinic-day/1"):
+            pass
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -15,6 +16,7 @@ from support.cli import Cli
 
 SEND = ("send", "clinic-day.toml", "--direct", "--yes")
 ME = "officer"
+SENDER = f"{ME} on {platform.node()}"
 
 
 @pytest.fixture
@@ -39,8 +41,8 @@ OF_1 = [
     ("approved", "Grace", "3 recipients, 1 calls, UGX 150; plan "),
     ("held", "Grace", "Jane of •••456 objects"),
     ("resumed", "Amos", None),
-    ("send_started", ME, None),
-    ("complete", ME, None),
+    ("send_started", SENDER, None),
+    ("complete", SENDER, None),
 ]
 OF_2 = [("planned", ME, "3 recipients, 1 calls"), ("cancelled", "Amos", None)]
 

@@ -5,6 +5,7 @@ A run is asked of the server and marked as its scheduler marks one; `tests/week`
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 from collections.abc import Callable
@@ -17,15 +18,17 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flow_engine import run_flow
-from prefect.states import Scheduled
+from prefect.states import Pending, Scheduled
 
 from mambo_io.ledger import Ledger
 from mambo_io.model import CampaignState
 from mambo_io.sandbox import SandboxHandle
 from mambo_io.sandbox.faults import Status
+from mambo_io.settings import load_settings
 from mambo_io.store import Store
 from mambo_io.window import KAMPALA
 from pipelines import flows
+from pipelines.flows.tending import Tender
 from pipelines.schedule import edition_of
 from support.checker import check
 from support.lists import campaign_of
@@ -127,3 +130,38 @@ def test_one_that_began_in_time_goes_on_however_late(engine: PrefectServer, api:
     ).file
     assert execute(scheduled_run(engine, file, at)).is_completed()
     check(str(tmp_path / "ledger.db"), api, "begun", edition=edition_of(at, KAMPALA), rows=rows(PEOPLE))
+
+
+def test_a_run_that_was_lost_with_its_worker_gets_another_in_its_place(
+    engine: PrefectServer, api: SandboxHandle, tmp_path: Path
+) -> None:
+    """Prefect is told nothing of a worker that was cut off: its run stays Pending, and the ledger knows no edition."""
+    at = datetime.now(KAMPALA).replace(microsecond=0) - timedelta(minutes=7)
+    schedule = f'[schedule]\nat = "{at:%Y-%m-%d %H:%M:%S}"'
+    file = campaign_of(tmp_path, people(PEOPLE, block=53), name="lost", sections=ANY + schedule).file
+    os.utime(file, (at.timestamp() - 1,) * 2)
+    label = f"lost/{edition_of(at, KAMPALA)}"
+
+    def look() -> list[str]:
+        """At the folder as anew; the states of the edition's runs."""
+        Tender(tmp_path, load_settings(), work_pool=None).look()
+        return [run["state_name"] for run in engine.runs(label)]
+
+    assert look() == ["Scheduled"]
+    [first] = engine.runs(label)
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(first["id"], Pending(), force=True)
+    with closing(sqlite3.connect(engine.home / "prefect.db", timeout=30)) as database, database:
+        database.execute("UPDATE flow_run SET expected_start_time = ? WHERE id = ?", [_utc(at), first["id"]])
+    assert look() == ["Pending"], "it may be about to begin"
+    with closing(sqlite3.connect(engine.home / "prefect.db", timeout=30)) as database, database:
+        newest = "UPDATE flow_run_state SET timestamp = ? WHERE id = (SELECT state_id FROM flow_run WHERE id = ?)"
+        database.execute(newest, [_utc(at), first["id"]])
+    assert sorted(look()) == ["Pending", "Scheduled"]
+    assert sorted(look()) == ["Pending", "Scheduled"], "one in its place"
+    file.unlink()
+    Tender(tmp_path, load_settings(), work_pool=None).look()
+
+
+def _utc(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"

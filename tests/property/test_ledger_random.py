@@ -331,37 +331,40 @@ def test_the_charges_of_a_calls_people_add_up_to_what_it_was_charged(store: Stor
 
 
 def test_the_rate_of_an_account_holds_over_any_time(connection: Connection) -> None:
-    """At most one call more than the rate allows: the one that makes a late wake-up good."""
+    """At most one call more than the rate allows, or those of a tenth of a second: what makes a late wake-up good.
+    A sender that comes at its turn may call, whoever else has asked meanwhile."""
 
     @settings(max_examples=12)
     @given(
-        per_second=st.sampled_from([0.5, 1.0, 3.0, 7.0]),
+        per_second=st.sampled_from([0.5, 1.0, 3.0, 40.0]),
         moments=st.lists(
             st.tuples(st.integers(0, 3 * US), st.integers(0, 1), st.integers(1, 4)), min_size=1, max_size=8
         ),
     )
     def account(per_second: float, moments: list[tuple[int, int, int]]) -> None:
         edition = str(next(EDITIONS))
-        runs = [Run.of(connection, plan(*[1] * 32, name=name, edition=edition, account=edition)) for name in ("a", "b")]
+        runs = [Run.of(connection, plan(*[1] * 48, name=name, edition=edition, account=edition)) for name in ("a", "b")]
         interval, called_at_us = round(US / per_second), list[int]()
         now = NOON
         for pause_us, which, want in moments:
             now += timedelta(microseconds=pause_us)
-            run = runs[which]
-            run.now = now
+            run, other = runs[which], runs[1 - which]
+            run.now = other.now = now
             run.limit(calls_per_second=per_second)
+            other.limit(calls_per_second=per_second)
             exchange = run.exchange(want=want)
             called_at_us += [to_us(now)] * len(exchange.calls)
             if exchange.hold is Hold.RATE:
                 assert exchange.retry_at_us is not None
-                assert to_us(now) < exchange.retry_at_us <= to_us(now) + interval
+                assert to_us(now) < exchange.retry_at_us <= to_us(now) + 2 * interval
+                called_at_us += [to_us(now)] * len(other.exchange(want=1).calls)
                 now = from_us(exchange.retry_at_us)
                 run.now = now
                 [_] = run.claim()
                 called_at_us.append(to_us(now))
         for first, last in itertools.combinations(range(len(called_at_us)), 2):
-            calls = last - first + 1
-            assert calls - 2 <= (called_at_us[last] - called_at_us[first]) / interval
+            calls, grace = last - first + 1, max(interval, US // 10)
+            assert calls - 1 <= (called_at_us[last] - called_at_us[first] + grace) / interval
 
     account()
 

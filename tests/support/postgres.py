@@ -15,7 +15,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class PostgresServer:
     port: int
     folder: Path
     binaries: Path
+    owner: Mapping[str, Any]  # whose it is, as `subprocess` takes it
 
     def url(self, database: str) -> str:
         """The SQLAlchemy URL of `database`, as MAMBO_STORE takes it."""
@@ -58,6 +59,17 @@ class PostgresServer:
             yield self.url(name)
         finally:
             self._execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def restart(self) -> None:
+        """Stop it in good order, which ends every connection at once, and start it again."""
+        how = ("--silent", "--wait", "--mode=fast", f"--pgdata={self.folder / 'data'}", f"--log={self.folder / 'log'}")
+        # Nothing of ours as its output: what it starts keeps that open.
+        quiet: dict[str, Any] = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.DEVNULL,
+            "stderr": subprocess.DEVNULL,
+        }
+        subprocess.run([self.binaries / "pg_ctl", "restart", *how], **self.owner, **quiet, check=True, timeout=60)
 
     def dump(self, url: str) -> str:
         """The database at `url` as SQL that any driver can execute: no comments, nothing for `psql` alone."""
@@ -77,8 +89,9 @@ class PostgresServer:
 
 
 @contextlib.contextmanager
-def running(*, fsync: bool = False) -> Iterator[PostgresServer]:
-    """Start a server and stop it at the end. `fsync=True` makes its commits durable, and slower."""
+def running(*, fsync: bool = False, binaries: Path | None = None) -> Iterator[PostgresServer]:
+    """Start a server and stop it at the end. `fsync=True` makes its commits durable, and slower; `binaries` are those
+    of another PostgreSQL than the package's."""
     # As root not in TMPDIR, which may lie in a folder that `nobody` cannot enter.
     folder = Path(tempfile.mkdtemp(prefix="mambo-postgres-", dir="/tmp" if os.geteuid() == 0 else None))
     child: dict[str, Any] = {"cwd": folder, "env": {"PATH": os.environ["PATH"], "LC_ALL": "C"}, "encoding": "utf-8"}
@@ -87,8 +100,8 @@ def running(*, fsync: bool = False) -> Iterator[PostgresServer]:
         os.chown(folder, nobody.pw_uid, nobody.pw_gid)
         child |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
     try:
-        binaries = _binaries(folder, child)
-        port = _free_port()
+        binaries = binaries or _binaries(folder, child)
+        port = free_port()
         _create_cluster(binaries, folder, child, port=port, fsync=fsync)
         with subprocess.Popen(
             ["sh", "-c", _SUPERVISOR, "sh", binaries, folder],
@@ -100,10 +113,18 @@ def running(*, fsync: bool = False) -> Iterator[PostgresServer]:
             assert supervisor.stdout is not None
             if supervisor.stdout.readline() != "ready\n":
                 raise RuntimeError("the tests' PostgreSQL server did not start; its log is above")
-            yield PostgresServer(port, folder, binaries)
+            yield PostgresServer(port, folder, binaries, child)
             # Leaving the block closes the pipe and waits until the server is gone.
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def system_binaries() -> Path:
+    """Those of the newest PostgreSQL installed here: Prefect's server wants `pg_trgm`, which the package lacks."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
+    on_path = shutil.which("pg_ctl")
+    assert found or on_path, "PostgreSQL is not installed here. On Debian and Ubuntu: sudo apt install postgresql"
+    return found[-1] if found else Path(str(on_path)).resolve().parent
 
 
 def _create_cluster(binaries: Path, folder: Path, child: dict[str, Any], *, port: int, fsync: bool) -> None:
@@ -118,12 +139,13 @@ def _create_cluster(binaries: Path, folder: Path, child: dict[str, Any], *, port
         [
             *(binaries / "initdb", "--encoding=UTF8", "--no-locale", "--no-sync", "--no-instructions"),
             *(f"--{name}={value}" for name, value in options.items()),
-            *(f"--set={name}={value}" for name, value in settings.items()),
         ],
         **child,
         stdout=subprocess.DEVNULL,
         check=True,
     )
+    with (folder / "data" / "postgresql.conf").open("a", encoding="utf-8") as file:
+        file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
 
 
 def _binaries(folder: Path, child: dict[str, Any]) -> Path:
@@ -145,7 +167,7 @@ def _binaries(folder: Path, child: dict[str, Any]) -> Path:
     return folder / binaries.relative_to(package.parent)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that nobody listens on, below the ranges from which systems take the ports of outgoing connections."""
     while True:
         port = random.randrange(20_000, 32_000)

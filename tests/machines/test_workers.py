@@ -1,0 +1,176 @@
+"""Many campaigns on several workers, which are killed in each state of a call; PostgreSQL restarted under load.
+
+Whatever goes on is `tend-campaigns`' own doing, in a run on one of the workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from mambo_io.ledger import CampaignRow, Ledger
+from mambo_io.model import CampaignState
+from mambo_io.sandbox import SandboxHandle
+from mambo_io.sandbox.faults import Delay
+from mambo_io.settings import MamboSettings
+from mambo_io.store import Store, StoreBusy
+from mambo_io.tables import events
+from mambo_io.window import KAMPALA
+from pipelines.flows.tending import Tender
+from pipelines.schedule import edition_of
+from pipelines.summary import SERVICE_STOPPED, UNKNOWN_CALLS
+from support.checker import check
+from support.ledgers import rows_of
+from support.lists import campaign_of
+from support.machines import POOL, Machine, Site, machine, wait_until
+from support.sandboxed import environment, people, rows
+from support.sandboxed import settings as of_sandbox
+
+PEOPLE, CONCURRENCY = 60, 2
+TEND = "tend-campaigns/campaigns"
+# The intent is written and nothing has left; everything has left; the answer has come and is not recorded.
+POINTS = ("after_intent", "after_body", "after_headers")
+
+
+@pytest.fixture
+def store(site: Site) -> Iterator[Store]:
+    with site.database.database() as url, Store(url, create=True) as store:
+        yield store
+
+
+@pytest.fixture
+def api(start_sandbox: Callable[..., SandboxHandle]) -> SandboxHandle:
+    return start_sandbox(balance_ugx=10_000_000)
+
+
+@pytest.fixture
+def settings(api: SandboxHandle, store: Store) -> dict[str, str]:
+    url = store._url.render_as_string(hide_password=False)
+    return environment(api, url)
+
+
+class Campaigns:
+    """So many campaigns that are due at the same moment, in the folder that is served."""
+
+    def __init__(self, site: Site, name: str, count: int, due: datetime) -> None:
+        self.names = [f"{name}-{number}" for number in range(count)]
+        self.edition = edition_of(due, KAMPALA)
+        self._site = site
+        sending = f"window = 'any'\ncalls_per_second = 20\nconcurrency = {CONCURRENCY}\nchunk_size = 5\ncanary_size = 1"
+        for number, each in enumerate(self.names):
+            campaign_of(
+                site.campaigns,
+                people(PEOPLE, block=number),
+                name=each,
+                message=f"Clinic day of {each}.",
+                path=f"{each}.csv",
+                sections=f'[sending]\n{sending}\n[schedule]\nat = "{due:%Y-%m-%d %H:%M:%S}"',
+            )
+
+    def register(self, settings: MamboSettings) -> None:
+        """What `tend-campaigns` does, before any worker is there to run it."""
+        with temporary_settings({PREFECT_API_URL: self._site.prefect.url}):
+            Tender(self._site.campaigns, settings, work_pool=POOL).look()
+
+    def tend(self) -> None:
+        run = self._site.prefect.start(TEND)
+        wait_until(lambda: self._site.prefect.final_state(run) is not None)
+        assert self._site.prefect.final_state(run) == "Completed"
+
+    def found(self, ledger: Ledger) -> list[CampaignRow]:
+        return [row for row in ledger.campaigns() if row.edition == self.edition]
+
+    def remove(self) -> None:
+        for name in self.names:
+            (self._site.campaigns / f"{name}.toml").unlink()
+
+    def are_held(self, store: Store) -> bool:
+        """Whether a sender holds one of them."""
+        for name in self.names:
+            try:
+                with store.locked_writer(f"{name}/{self.edition}"):
+                    pass
+            except StoreBusy:
+                return True
+        return False
+
+    def have_ended(self, ledger: Ledger) -> bool:
+        ended = [row.state is CampaignState.COMPLETE or row.stop_reason == UNKNOWN_CALLS for row in self.found(ledger)]
+        return ended == [True] * len(self.names)
+
+
+@pytest.mark.timeout(400)
+def test_workers_are_killed_in_each_state_of_a_call_and_another_takes_over(
+    site: Site, store: Store, api: SandboxHandle, settings: dict[str, str], tmp_path: Path
+) -> None:
+    ledger = Ledger(store)
+    campaigns = Campaigns(site, "killed", 5, datetime.now(KAMPALA) + timedelta(seconds=10))
+    campaigns.register(of_sandbox(api, settings["MAMBO_STORE"]))
+    with ExitStack() as running:
+
+        def worker(name: str, **options: Any) -> Machine:
+            return running.enter_context(machine(tmp_path, site.prefect, settings, name=name, **options))
+
+        doomed = [worker(point, at_a_time=1, stops_at=point, nth=2) for point in POINTS]
+        wait_until(lambda: all(each.is_frozen() for each in doomed))
+        worker("gulu", at_a_time=3)  # has the others for itself, and then those of the dead
+        wait_until(lambda: len(campaigns.found(ledger)) == len(campaigns.names))
+        for each in doomed:
+            each.kill()
+        campaigns.tend()
+        wait_until(lambda: campaigns.have_ended(ledger))
+    killed = 0
+    for row in campaigns.found(ledger):
+        starts = [
+            each for each in rows_of(store, events) if (each["campaign_id"], each["kind"]) == (row.id, "send_started")
+        ]
+        killed += len(starts) - 1
+        check(
+            settings["MAMBO_STORE"],
+            api,
+            row.name,
+            row.edition,
+            rows=rows(PEOPLE),
+            most_unknown=CONCURRENCY * (len(starts) - 1),
+        )
+    assert killed == len(POINTS)
+    campaigns.remove()
+
+
+@pytest.mark.timeout(400)
+def test_a_worker_is_stopped_and_postgres_restarted_while_campaigns_are_sent(
+    site: Site, store: Store, api: SandboxHandle, settings: dict[str, str], tmp_path: Path
+) -> None:
+    """What is stopped in good order leaves nothing unknown. Without the ledger a sender may not send: it waits for what
+    is out, and ends. The ledger's server is Prefect's as well."""
+    ledger = Ledger(store)
+    api.set_faults([Delay(after_s=1, times=None)])
+    campaigns = Campaigns(site, "restarted", 4, datetime.now(KAMPALA) + timedelta(seconds=10))
+    campaigns.register(of_sandbox(api, settings["MAMBO_STORE"]))
+    with ExitStack() as running:
+        kampala, _ = (
+            running.enter_context(machine(tmp_path, site.prefect, settings, name=name, at_a_time=3))
+            for name in ("kampala", "gulu")
+        )
+        wait_until(lambda: [row.begun for row in campaigns.found(ledger)] == [True] * len(campaigns.names))
+        kampala.stop()
+        in_good_order = {row.name for row in campaigns.found(ledger) if row.stop_detail == SERVICE_STOPPED}
+        assert 1 <= len(in_good_order) < len(campaigns.names)
+        site.database.restart()
+        made = api.calls().height
+        api.set_faults([])
+        wait_until(lambda: not campaigns.are_held(store))
+        assert api.calls().height - made <= len(campaigns.names) * CONCURRENCY, "only what was on its way"
+        assert not campaigns.have_ended(ledger)
+        campaigns.tend()
+        wait_until(lambda: campaigns.have_ended(ledger))
+    for row in campaigns.found(ledger):
+        unknown = 0 if row.name in in_good_order else CONCURRENCY
+        check(settings["MAMBO_STORE"], api, row.name, row.edition, rows=rows(PEOPLE), most_unknown=unknown)
+    campaigns.remove()
