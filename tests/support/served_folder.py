@@ -104,7 +104,7 @@ class ServedFolder:
         for file in self.folder.glob("*.toml"):
             schedule = load_campaign(file).schedule
             if schedule is not None and schedule.last_time(at) == at:
-                self.until(partial(self._is_scheduled, file.stem, at))
+                self.until(partial(self.is_scheduled, file.stem, at))
         self.clock.move_to(at - timedelta(seconds=2))
 
     def until(self, condition: Callable[[], bool]) -> None:
@@ -134,6 +134,11 @@ class ServedFolder:
         """The states of its runs in Prefect, in the order of their start."""
         return [run["state_name"] for run in self.engine.runs(edition)]
 
+    def is_scheduled(self, name: str, at: datetime) -> bool:
+        """Whether Prefect has a run of the campaign for this time."""
+        runs = self.engine.runs_of(f"send-campaign/{name}")
+        return at in {datetime.fromisoformat(run["expected_start_time"]) for run in runs}
+
     def in_flight(self, text: str) -> int:
         """How many calls with this text were executed, and not answered yet."""
         return self._calls(text)["answered_at"].null_count()
@@ -156,10 +161,6 @@ class ServedFolder:
 
     def _calls(self, text: str) -> pl.DataFrame:
         return self.api.calls().filter(pl.col("message") == text)
-
-    def _is_scheduled(self, name: str, at: datetime) -> bool:
-        runs = self.engine.runs_of(f"send-campaign/{name}")
-        return at in {datetime.fromisoformat(run["expected_start_time"]) for run in runs}
 
     def _log(self, number: int) -> Path:
         return self.folder / f"serve-{number}.log"
