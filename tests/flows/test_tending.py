@@ -25,8 +25,7 @@ CASES = {
     "none": (None, 2, True),
     "killed": (StateType.CRASHED, 2, True),
     "at-work": (StateType.RUNNING, 2, False),
-    "lost-power": (StateType.RUNNING, 6, True),
-    "lost-before": (StateType.PENDING, 6, True),
+    "begun-late": (StateType.RUNNING, 6, False),  # one of which nothing is heard: `test_scheduled_runs.py`
     "late": (StateType.SCHEDULED, 6, False),
     "wrong": (StateType.FAILED, 6, False),
     "not-wanted": (StateType.CANCELLED, 6, False),

@@ -217,7 +217,7 @@ def wednesday(week: ServedFolder) -> None:
 
 
 def thursday(week: ServedFolder) -> None:
-    """A sender is killed in the middle of two calls, and goes on at once. Two are at work when `mambo serve` is killed."""
+    """A sender is killed in the middle of two calls, and goes on at once. Two work on when `mambo serve` is killed."""
     week.come(at(THU, 9))
     for each in (NEW, MOVED):
         week.until_ended(each, "Completed")
