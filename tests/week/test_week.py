@@ -176,8 +176,8 @@ def monday(week: ServedFolder) -> None:
 
 
 def tuesday(week: ServedFolder) -> None:
-    """Two go on by themselves, one of them up to its budget, which is lower now. A person resumes what was paused. At noon
-    a campaign begins that costs more than a day may."""
+    """Two go on by themselves, one of them up to its budget, which is lower now. A person resumes what was paused. At
+    noon a campaign begins that costs more than a day may."""
     file = week.folder / "budget.toml"
     text = file.read_text(encoding="utf-8")
     file.write_text(text.replace("[sending]", f"[sending]\nmax_cost_ugx = {BUDGET_UGX}"), encoding="utf-8")
@@ -198,8 +198,8 @@ def tuesday(week: ServedFolder) -> None:
 
 
 def wednesday(week: ServedFolder) -> None:
-    """A new file comes into the folder, and another one names an earlier time. The budget is raised, and what waited for
-    that is started by a person. What costs more than a day may goes on at noon."""
+    """A new file comes into the folder, and another one names an earlier time. The budget is raised, and what waited
+    for that is started by a person. What costs more than a day may goes on at noon."""
     week.come(at(WED, 9))
     reminders_went(week, WED)
     schedule = f'at = "{at(THU, 9):%Y-%m-%d %H:%M}"'
