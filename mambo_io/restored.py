@@ -19,10 +19,11 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from mambo_io.errors import StoreError
 from mambo_io.ledger import CampaignRow, campaign_row, to_us
+from mambo_io.locks import holder_of
 from mambo_io.model import FINAL_STATES, CampaignState
 from mambo_io.places import parse_url
 from mambo_io.sqlite_file import check_its_own_log, note_beside, write_note
-from mambo_io.store import Store
+from mambo_io.store import Store, locks_folder
 from mambo_io.store_errors import WRITABLE, StoreBusy
 from mambo_io.tables import SCHEMA_VERSION, attempts, campaigns, events, ledger_meta
 from mambo_io.upgrades import copy_before_upgrade
@@ -97,12 +98,14 @@ def check_confirmed(connection: Connection) -> None:
 def nobody_sends(path: Path) -> Iterator[None]:
     """Hold every lock of the ledger at `path`; raises `StoreBusy` when one of them is taken."""
     with ExitStack() as held:
-        for file in sorted(path.with_name(f"{path.name}.locks").glob("*.lock")):
+        for file in sorted(locks_folder(path).glob("*.lock")):
             lock = FileLock(file, preserve_lock_file=True)
             try:
                 lock.acquire(timeout=0)
             except Timeout:
-                raise StoreBusy("a campaign is being sent", file=path, fix="Stop it, then try again.") from None
+                raise StoreBusy(
+                    f"a campaign is being sent{holder_of(file)}", file=path, fix="Stop it, then try again."
+                ) from None
             held.callback(lock.release)
         yield
 

@@ -10,21 +10,21 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, create_engine, event, false, func, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from mambo_io.errors import StoreError
+from mambo_io.locks import APPLICATION, advisory_lock, file_lock
 from mambo_io.places import check_sqlite_place, parse_url
 from mambo_io.places import store_name as store_name  # callers look for it here
 from mambo_io.settings import data_folder
 from mambo_io.sqlite_file import FileWatch, check_its_own_log, check_not_cut_short, check_not_older, note_beside
-from mambo_io.store_errors import WRITABLE, LedgerFailed, advice, first_line
+from mambo_io.store_errors import WRITABLE, LedgerFailed, advice, first_line, is_read_only
 from mambo_io.store_errors import NoLedgerYet as NoLedgerYet
 from mambo_io.store_errors import StoreBusy as StoreBusy
 from mambo_io.tables import SCHEMA_VERSION, SQLITE_STATISTICS, attempts, ledger_meta, metadata
@@ -101,12 +101,13 @@ class Store:
     def writer(self) -> Iterator[Connection]:
         """A connection for writing, of the caller alone. SQLite: `BEGIN IMMEDIATE`, WAL, synchronous=FULL.
 
-        Raises `StoreError` when the store cannot be written; `LedgerFailed` when that fails later, inside the block.
+        Raises `StoreError` when the store cannot be written, or may only be read by this user; `LedgerFailed` when that
+        fails later, inside the block.
         """
-        with self._told():
+        with self._told(), self._told_read_only():
             connection = self._engine.connect()
         with connection:
-            with self._told(), connection.begin():
+            with self._told(), self._told_read_only(), connection.begin():
                 connection.execute(_WRITE_NOTHING)  # a store that may only be read says so here
             try:
                 with failures_told(connection):
@@ -123,10 +124,10 @@ class Store:
         comes next is to hear of the sender, not of the database.
         """
         if self.path is not None:
-            with self._file_lock(name), self.writer() as connection:
+            with file_lock(locks_folder(self.path), name), self.writer() as connection:
                 yield connection
         else:
-            with self.writer() as connection, self._advisory_lock(name, connection):
+            with self.writer() as connection, advisory_lock(connection, name):
                 yield connection
 
     @contextmanager
@@ -142,39 +143,9 @@ class Store:
         PostgreSQL: a session advisory lock on `connection`, which must be the one that does every write. SQLite: an OS
         lock on a file beside the database that is never deleted.
         """
-        with self._file_lock(name) if self.path is not None else self._advisory_lock(name, connection):
+        path = self.path
+        with file_lock(locks_folder(path), name) if path is not None else advisory_lock(connection, name):
             yield
-
-    @contextmanager
-    def _file_lock(self, name: str) -> Iterator[None]:
-        assert self.path is not None
-        folder = self.path.with_name(self.path.name + ".locks")
-        # preserve_lock_file also rules out the fallback to a lock that a killed process would leave behind.
-        lock = FileLock(folder / f"{_lock_key(name).hex()}.lock", preserve_lock_file=True)
-        try:
-            folder.mkdir(mode=0o700, exist_ok=True)
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise _busy(name) from None
-        except OSError as error:
-            raise StoreError(f"cannot be locked ({error.strerror})", file=folder, fix=WRITABLE) from None
-        try:
-            yield
-        finally:
-            lock.release()
-
-    @contextmanager
-    def _advisory_lock(self, name: str, connection: Connection) -> Iterator[None]:
-        key = int.from_bytes(_lock_key(name), "big", signed=True)
-        with connection.begin():
-            if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
-                raise _busy(name)
-        try:
-            yield
-        finally:
-            # If this fails, the connection is gone, and the lock with it.
-            with suppress(DBAPIError), connection.begin():
-                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
 
     def aside(self, campaign_id: int) -> Path:
         """How the side files of a campaign edition are named: beside the ledger, or in the data folder."""
@@ -217,7 +188,7 @@ class Store:
                 server |= {"default_transaction_read_only": "on", "default_transaction_isolation": "repeatable\\ read"}
             arguments = {
                 "connect_timeout": 10,
-                "application_name": "mambo",
+                "application_name": APPLICATION,
                 # Each end notices when the other is gone: the server then gives the locks back.
                 **{f"keepalives_{key}": value for key, value in _KEEPALIVES.items()},
                 "options": " ".join(f"-c {key}={value}" for key, value in server.items()),
@@ -250,7 +221,8 @@ class Store:
         if version is None:
             version = self._create()
         elif can_upgrade(version):
-            version = self._upgrade(version)
+            with self._told_read_only(f"is of version {version}, and opening it brings it up to date, but "):
+                version = self._upgrade(version)
         if version != SCHEMA_VERSION:
             raise StoreError(
                 f"the ledger is of version {version}, this program knows version {SCHEMA_VERSION}",
@@ -311,6 +283,18 @@ class Store:
                 yield connection
 
     @contextmanager
+    def _told_read_only(self, problem: str = "") -> Iterator[None]:
+        """Say it in one line when this user may only read the ledger; `problem` is why it would have to be written."""
+        try:
+            yield
+        except (DBAPIError, self._engine.dialect.loaded_dbapi.Error) as error:
+            if not is_read_only(error):
+                raise
+            who = "you" if self.is_sqlite else f"the database user {self._url.username}"
+            fix = WRITABLE if self.is_sqlite else "Set MAMBO_STORE to a user who may write."
+            raise StoreError(f"{problem}{who} may only read this ledger", file=self.name, fix=fix) from None
+
+    @contextmanager
     def _told(self) -> Iterator[None]:
         """Turn what the database says into one line; its text holds no values (hide_parameters), but may hold a URL."""
         try:
@@ -321,12 +305,9 @@ class Store:
             raise StoreError(type(error).__name__, file=self.name) from None
 
 
-def _lock_key(name: str) -> bytes:
-    return hashlib.blake2b(name.encode(), digest_size=8).digest()
-
-
-def _busy(name: str) -> StoreBusy:
-    return StoreBusy(f"another process is sending {name} from this store", fix="Wait until it ends, or stop it.")
+def locks_folder(path: Path) -> Path:
+    """Where the files of a SQLite ledger's locks lie."""
+    return path.with_name(f"{path.name}.locks")
 
 
 @contextmanager

@@ -3,7 +3,6 @@ or was skipped. Knows nothing of sending."""
 
 from __future__ import annotations
 
-import getpass
 from datetime import UTC, datetime
 
 import polars as pl
@@ -12,6 +11,7 @@ from sqlalchemy import Connection
 from mambo_io import control
 from mambo_io.errors import InputError, SettingsError
 from mambo_io.ledger import CampaignRow, Ledger
+from mambo_io.locks import who as who  # callers look for it here
 from mambo_io.model import CampaignState
 from mambo_io.planning import Plan, write_plan, write_skipped
 from mambo_io.settings import MamboSettings
@@ -178,11 +178,3 @@ def _changes(row: CampaignRow, campaign: Campaign) -> list[str]:
         if again.content_digest != row.content_digest:
             changed.append(f"the recipients in {campaign.recipients.path}")
     return changed
-
-
-def who() -> str:
-    """The person at the keyboard, as the record names them."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # no such user in this container
-        return "unknown"
