@@ -33,6 +33,9 @@ from mambo_io.upgrades import can_upgrade, copy_before_upgrade, upgrade
 _BUSY_TIMEOUT_MS = 30_000
 _KEEPALIVES = {"idle": 10, "interval": 5, "count": 3}  # seconds, seconds, probes
 _WATCH = "file_watch"  # in `Connection.info`
+MOVED_TO = "moved_to"  # in `ledger_meta`: the name of the store that a SQLite ledger was moved to
+MOVING = 0  # the version of a ledger that is not whole yet, because it is being moved there
+_SCHEMA_CHANGE = {"schema_change": True}  # of a connection that is no writer's
 _WRITE_NOTHING = update(ledger_meta).where(false()).values(value="")
 
 
@@ -41,10 +44,10 @@ class Store:
 
     Opens what is there; creates tables only with `create=True`. A ledger of an earlier version is brought up to date;
     of a SQLite file a copy as it was stays beside it (`ledger.db.version-1`). Raises `StoreError` with one line that
-    says what to do.
+    says what to do. `moving`: also opens what a move of another ledger to this place has not finished.
     """
 
-    def __init__(self, url: str, *, create: bool = False) -> None:
+    def __init__(self, url: str, *, create: bool = False, moving: bool = False) -> None:
         self._url = parse_url(url)
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
         self.path = Path(self._url.database or "") if self.is_sqlite else None
@@ -55,10 +58,11 @@ class Store:
                 raise StoreError(f"the store cannot be used ({error.strerror})", file=self.path, fix=WRITABLE) from None
         self._engine = self._make_engine(read_only=False)
         self._read_engine = self._make_engine(read_only=True)
+        self.moved_to: str | None = None  # the name of the store where the ledger is now: this one may only be read
         self.upgraded_from: int | None = None  # the version that the ledger had when it was opened, if another
         try:
             with self._told():
-                self._check_or_create(create=create)
+                self._check_or_create(create=create, moving=moving)
         except OSError as error:
             raise StoreError(f"the store cannot be used ({error.strerror})", file=self.name, fix=WRITABLE) from None
 
@@ -205,7 +209,7 @@ class Store:
             _set_up_sqlite(engine, self.path, read_only=read_only)
         return engine
 
-    def _check_or_create(self, *, create: bool) -> None:
+    def _check_or_create(self, *, create: bool, moving: bool) -> None:
         if self.path is not None:
             note = note_beside(self.path)  # before the ledger is read: a sender may be at work
             check_its_own_log(self.path, note)
@@ -214,15 +218,25 @@ class Store:
         with self._read_engine.connect() as connection:
             version = self._version(connection)
             newest = connection.scalar(select(func.max(attempts.c.id))) if version is not None else None
+            its_place = select(ledger_meta.c.value).where(ledger_meta.c.key == MOVED_TO)
+            self.moved_to = connection.scalar(its_place) if version is not None else None
         if version is None and not create:
             raise NoLedgerYet("holds no ledger yet", file=self.name, fix="`mambo send` creates it.")
         if self.path is not None:
-            check_not_older(self.path, newest or 0, note)
+            check_not_older(self.path, newest or 0, note, moved=self.moved_to is not None)
         if version is None:
             version = self._create()
         elif can_upgrade(version):
             with self._told_read_only(f"is of version {version}, and opening it brings it up to date, but "):
                 version = self._upgrade(version)
+        if version == MOVING:
+            if moving:
+                return
+            raise StoreError(
+                "a ledger is being moved here and is not whole yet",
+                file=self.name,
+                fix="Wait until it is; if that was interrupted, the same `mambo store move` once more ends it.",
+            )
         if version != SCHEMA_VERSION:
             raise StoreError(
                 f"the ledger is of version {version}, this program knows version {SCHEMA_VERSION}",
@@ -274,7 +288,7 @@ class Store:
     @contextmanager
     def _alone(self) -> Iterator[Connection]:
         """A transaction that writes the schema. Of two processes at the same time the second waits."""
-        with self._engine.connect() as connection:
+        with self._engine.connect().execution_options(**_SCHEMA_CHANGE) as connection:
             if self.is_sqlite:  # a table that others refer to is rebuilt; inside a transaction this would do nothing
                 _driver(connection).execute("PRAGMA foreign_keys = OFF")
             with connection.begin():
@@ -347,6 +361,22 @@ def _set_up_sqlite(engine: Engine, path: Path, *, read_only: bool) -> None:
         watch.check()
         driver.execute("BEGIN IMMEDIATE")
         watch.opened()
+        if not _SCHEMA_CHANGE.items() <= connection.get_execution_options().items():
+            _check_still_here(driver, path)
+
+
+def _check_still_here(driver: sqlite3.Connection, path: Path) -> None:
+    """Asked in each transaction: a program that opened the ledger before it was moved must not write to it after."""
+    found = driver.execute("SELECT value FROM ledger_meta WHERE key = ?", (MOVED_TO,)).fetchone()
+    if found is not None:
+        driver.execute("ROLLBACK")
+        raise was_moved(path, found[0])
+
+
+def was_moved(path: Path, place: str) -> StoreError:
+    return StoreError(
+        f"the ledger was moved to {place}, and this one may only be read", file=path, fix="Set MAMBO_STORE to that."
+    )
 
 
 def _driver(connection: Connection) -> sqlite3.Connection:

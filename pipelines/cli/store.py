@@ -1,0 +1,169 @@
+"""The ledger's store: `mambo store info`, `backup`, `restore`, `confirm`, `move`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cyclopts import App
+
+from mambo_io.errors import InputError
+from mambo_io.ledger import Ledger
+from mambo_io.settings import load_settings
+from pipelines.cli import screens
+from pipelines.opening import open_store
+
+store = App(name="store", help="Look at the ledger's store, back it up, move it.")
+
+
+@store.command
+def info(*, json: bool = False) -> int:
+    """Where the ledger is, which version it has, and how much is in it.
+
+    Parameters
+    ----------
+    json
+        One line for a program.
+    """
+    with open_store(load_settings()) as opened:
+        ledger = Ledger(opened)
+        rows = ledger.campaigns()
+        facts = {
+            "store": opened.name,
+            "schema_version": opened.schema_version,
+            "size_mb": opened.size_mb(),
+            "campaign_editions": len(rows),
+            "recipients": sum(row.rows for row in rows),
+        }
+        if opened.moved_to is not None:
+            facts["moved_to"] = opened.moved_to
+    if json:
+        screens.print_json(facts)
+    else:
+        for key, value in facts.items():
+            screens.say(f"{key.replace('_', ' ')}: {value}")
+    return 0
+
+
+@store.command
+def backup(file: Path, /) -> int:
+    """Copy a SQLite ledger to a new file; works while a campaign is being sent.
+
+    For example:
+
+        mambo store backup ledger-before-friday.db
+
+    Parameters
+    ----------
+    file
+        A file that does not exist yet.
+    """
+    if file.suffix == "":
+        raise InputError("needs an ending such as .db", file=file)
+    with open_store(load_settings()) as opened:
+        opened.backup(file)
+        screens.say(f"{opened.name} copied to {file}")
+    return 0
+
+
+@store.command
+def restore(file: Path, /) -> int:
+    """Put a backup in the place of a SQLite ledger.
+
+    The ledger that is there is kept under another name. The backup does not know what was sent after it was made, so
+    nothing is sent from it before `mambo store confirm`. For example:
+
+        mambo store restore ledger-before-friday.db
+
+    Parameters
+    ----------
+    file
+        What `mambo store backup` wrote; or the ledger itself, where a copy was put in its place by hand.
+    """
+    from mambo_io.restored import restore as put_in_place
+    from pipelines.runs import who
+
+    url = load_settings().store.get_secret_value()
+    restored = put_in_place(url, file, who=who(), now=datetime.now(UTC))
+    screens.say(f"{restored.path} is now a copy of {file}")
+    if restored.replaced is not None:
+        screens.say(f"The ledger that was there is {restored.replaced}")
+    if restored.was_moved:
+        screens.say("It had been moved to another store: what was sent from there is not in it")
+    if restored.calls_noted > restored.newest_call:
+        lost = screens.count(restored.calls_noted - restored.newest_call, "API call")
+        screens.say(f"{lost} made since are not in it")
+    if restored.open_campaigns:
+        screens.say(f"Unfinished in it, and perhaps sent since: {', '.join(restored.open_campaigns)}")
+    screens.say("Nothing is sent before you have found out what was sent since, and said so:")
+    screens.say("  mambo store confirm --by NAME")
+    return 0
+
+
+@store.command
+def confirm(*, by: str) -> int:
+    """Allow sending from a restored backup again.
+
+    Whoever got a message after the backup was made, and is not in it as such, gets it again. Your name is recorded. For
+    example:
+
+        mambo store confirm --by Jane
+
+    Parameters
+    ----------
+    by
+        Your name.
+    """
+    from mambo_io.restored import confirm as record_confirmation
+
+    if not by.strip():
+        raise InputError("needs a name", key="--by")
+    with open_store(load_settings()) as opened, opened.writer() as connection:
+        record_confirmation(connection, who=by.strip(), now=datetime.now(UTC))
+    screens.say(f"{opened.name} may be sent from again")
+    return 0
+
+
+@store.command
+def move(url: str, /, *, by: str, json: bool = False) -> int:
+    """Copy a SQLite ledger whole to an empty PostgreSQL database, and go on from there.
+
+    Every row is read back from PostgreSQL and compared before anything changes. Nobody may be sending or settling
+    meanwhile. From then on the SQLite ledger may only be read: every command that would send or write says where the
+    ledger is now. A move that was interrupted is ended by the same command. For example:
+
+        mambo store move postgresql://mambo@db.example/mambo --by Grace
+
+    Parameters
+    ----------
+    url
+        The database, as MAMBO_STORE will name it. A password may stand in PGPASSWORD or ~/.pgpass instead.
+    by
+        Your name; recorded.
+    json
+        One line for a program.
+    """
+    from mambo_io.moving import move as move_whole
+
+    if not by.strip():
+        raise InputError("needs a name", key="--by")
+    with open_store(load_settings()) as opened, screens.working() as on_step:
+        moved = move_whole(
+            opened,
+            url,
+            who=by.strip(),
+            now=datetime.now(UTC),
+            on_progress=lambda step, done, total: on_step(f"{step}: {done:,} of {total:,} rows"),
+        )
+    if json:
+        facts = {"moved_to": moved.target, "rows": moved.rows, "campaign_editions": moved.editions}
+        screens.print_json(facts | {"recipients": moved.recipients, "charged_ugx": moved.charged_ugx})
+        return 0
+    screens.say(f"{opened.name} is now {moved.target}")
+    screens.say(
+        f"Read back and compared, row by row: {screens.count(moved.editions, 'campaign edition')}, "
+        f"{screens.people(moved.recipients)}, UGX {moved.charged_ugx:,} charged"
+    )
+    screens.say("Set MAMBO_STORE to it wherever mambo runs, then: mambo status")
+    screens.say("The SQLite file may only be read from now on. It still holds everybody: delete it when you are sure.")
+    return 0
