@@ -28,6 +28,7 @@ APPLICATION = "mambo"
 _LONGEST_NAME = 63  # bytes of an application_name; PostgreSQL cuts what is longer
 _TRY_LOCK = text("SELECT pg_try_advisory_lock(:key)")
 _UNLOCK = text("SELECT pg_advisory_unlock(:key)")
+_NAME = text("SELECT current_setting('application_name')")
 _SET_NAME = text("SELECT set_config('application_name', :name, false)")
 _HOLDER = text(
     "SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid)"
@@ -84,6 +85,7 @@ def advisory_lock(connection: Connection, name: str) -> Iterator[None]:
     """Hold a session's advisory lock of PostgreSQL on `connection`, or raise `StoreBusy` at once."""
     key = {"key": int.from_bytes(_key(name), "big", signed=True)}
     with connection.begin():
+        name_before = connection.scalar(_NAME)  # the connection may hold another lock
         if not connection.scalar(_TRY_LOCK, key):
             raise busy(name, _told(connection.scalar(_HOLDER, key) or ""))
         label = f"{APPLICATION} {_this_process()} {name}"
@@ -93,7 +95,7 @@ def advisory_lock(connection: Connection, name: str) -> Iterator[None]:
     finally:
         # If this fails, the connection is gone, and the lock with it.
         with suppress(DBAPIError), connection.begin():
-            connection.execute(_SET_NAME, {"name": APPLICATION})
+            connection.execute(_SET_NAME, {"name": name_before})
             connection.execute(_UNLOCK, key)
 
 

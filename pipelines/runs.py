@@ -8,12 +8,13 @@ import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
 from mambo_io import accounting
+from mambo_io.archives import check_not_archived
 from mambo_io.client import AsyncMamboClient
 from mambo_io.doubts import end_orphans
 from mambo_io.errors import InputError
@@ -121,13 +122,15 @@ def held_edition(
     """A campaign edition (None: the newest) with its lock held, so that no sender is at work on it.
 
     What an ended process left in flight is unknown then. Raises `StoreBusy` while somebody is at work on it, and
-    `InputError` when it is of another account or host.
+    `InputError` when it is archived, or of another account or host.
     """
     with open_store(settings) as store:
         ledger = Ledger(store)
         label = ledger.get(name, edition).label
         with store.locked_writer(label) as connection:
             row = ledger.get(name, edition)
+            with connection.begin():
+                check_not_archived(connection, row.id, row.label)
             if row.account != settings.account or row.host != settings.host:
                 raise InputError(
                     f"belongs to account {row.account} at {row.host}, not {settings.account} at {settings.host}",
@@ -159,6 +162,7 @@ def _send(
     on_progress: Callable[[Progress, CampaignRow], None],
 ) -> None:
     sending = campaign.sending
+    _check_guard(ledger, row, sending.repeat_guard_days, campaign)
     limits = Limits(
         concurrency=sending.concurrency,
         calls_per_second=sending.calls_per_second,
@@ -223,6 +227,24 @@ def _send(
         sender.finish(CampaignState.PAUSED, UNKNOWN_CALLS, now, detail=end.detail)
     else:
         sender.finish(CampaignState.COMPLETE, None, now)
+
+
+def _check_guard(ledger: Ledger, row: CampaignRow, days: int, campaign: Campaign) -> None:
+    """Raise `InputError` when the repeat guard of a plan is to look further back than the plan did, into an archive.
+
+    What was archived before it was planned, the plan has looked at; since then nothing with its texts was archived.
+    """
+    planned_days = ledger.planned_guard_days(row)
+    archived = (
+        ledger.archived_since(row.account, datetime.now(UTC) - timedelta(days=days)) if days > planned_days else []
+    )
+    if archived:
+        raise InputError(
+            f"looks further back than the plan did ({planned_days} days), and {archived[0]} is archived by now",
+            file=campaign.file,
+            key="repeat_guard_days",
+            fix=f"Set it to {planned_days}, or bring that one back: `mambo store bring-back`.",
+        )
 
 
 def _learn_balance(ledger: Ledger, connection: Connection, settings: MamboSettings, started_at: datetime) -> None:

@@ -1,4 +1,4 @@
-"""The ledger's store: `mambo store info`, `backup`, `restore`, `confirm`, `move`."""
+"""The ledger's store: `mambo store info`, `backup`, `restore`, `confirm`, `move`, `archive`, `bring-back`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mambo_io.settings import load_settings
 from pipelines.cli import screens
 from pipelines.opening import open_store
 
-store = App(name="store", help="Look at the ledger's store, back it up, move it.")
+store = App(name="store", help="Look at the ledger's store, back it up, move it, archive.")
 
 
 @store.command
@@ -116,10 +116,9 @@ def confirm(*, by: str) -> int:
     """
     from mambo_io.restored import confirm as record_confirmation
 
-    if not by.strip():
-        raise InputError("needs a name", key="--by")
+    who = _person(by)
     with open_store(load_settings()) as opened, opened.writer() as connection:
-        record_confirmation(connection, who=by.strip(), now=datetime.now(UTC))
+        record_confirmation(connection, who=who, now=datetime.now(UTC))
     screens.say(f"{opened.name} may be sent from again")
     return 0
 
@@ -145,13 +144,12 @@ def move(url: str, /, *, by: str, json: bool = False) -> int:
     """
     from mambo_io.moving import move as move_whole
 
-    if not by.strip():
-        raise InputError("needs a name", key="--by")
+    who = _person(by)
     with open_store(load_settings()) as opened, screens.working() as on_step:
         moved = move_whole(
             opened,
             url,
-            who=by.strip(),
+            who=who,
             now=datetime.now(UTC),
             on_progress=lambda step, done, total: on_step(f"{step}: {done:,} of {total:,} rows"),
         )
@@ -167,3 +165,111 @@ def move(url: str, /, *, by: str, json: bool = False) -> int:
     screens.say("Set MAMBO_STORE to it wherever mambo runs, then: mambo status")
     screens.say("The SQLite file may only be read from now on. It still holds everybody: delete it when you are sure.")
     return 0
+
+
+@store.command
+def archive(
+    name: str | None = None,
+    /,
+    *,
+    output: Path,
+    by: str,
+    edition: str | None = None,
+    older_than: str | None = None,
+    json: bool = False,
+) -> int:
+    """Move the people of finished campaigns out of the ledger into Parquet files.
+
+    The results of each edition go to FOLDER/campaign=NAME/edition=EDITION/recipients.parquet, with numbers in full. The
+    file is read back and compared before a row leaves the ledger, which remembers where it is: `mambo results`,
+    `report`, `status` and notebooks go on as before. Calls and money stay. Editions that are not finished, or have a
+    call of which nobody knows, are named and left. The same command ends what was interrupted. For example:
+
+        mambo store archive clinic-day --output /srv/archive --by Grace
+        mambo store archive --older-than 180d --output /srv/archive --by Grace
+
+    Parameters
+    ----------
+    name
+        The campaign's name.
+    output
+        A folder that stays where it is.
+    by
+        Your name; recorded.
+    edition
+        One edition of it; none: all of them.
+    older_than
+        Instead of a name: every edition that ended so long ago, as 180d.
+    json
+        One line for a program.
+    """
+    from pipelines.archive import archivable
+    from pipelines.archive import archive as archive_editions
+    from pipelines.erasure import days_of
+
+    if (name is None) == (older_than is None) or (edition is not None and name is None):
+        raise InputError("needs a campaign's name, or --older-than", file="mambo store archive")
+    who = _person(by)
+    now = datetime.now(UTC)
+    days = None if older_than is None else days_of(older_than)
+    with open_store(load_settings()) as opened, screens.working() as on_step:
+        found = archivable(opened, name, edition, older_than_days=days, now=now)
+        archive_editions(
+            opened,
+            found.editions,
+            output,
+            who=who,
+            now=now,
+            on_progress=lambda row, done: on_step(f"archiving {row.label}: {done:,} of {screens.people(row.rows)}"),
+        )
+    if json:
+        screens.print_json({"archived": [row.label for row in found.editions], "left": found.left})
+    else:
+        for why in found.left:
+            screens.say(f"Left: {why}")
+        for row in found.editions:
+            screens.say(f"{row.label}: {screens.people(row.rows)} archived")
+        if found.editions:
+            screens.say(f"Keep {output} where it is, and back it up with the ledger: it holds the numbers.")
+        elif not found.left:
+            screens.say("There is nothing to archive.")
+    return 3 if found.left else 0
+
+
+@store.command
+def bring_back(name: str, /, *, by: str, edition: str | None = None) -> int:
+    """Put the people of an archived campaign into the ledger again, and remove the file.
+
+    For example:
+
+        mambo store bring-back clinic-day --edition 1 --by Grace
+
+    Parameters
+    ----------
+    name
+        The campaign's name.
+    by
+        Your name; recorded.
+    edition
+        One edition of it; none: the newest.
+    """
+    from pipelines.archive import bring_people_back
+
+    who = _person(by)
+    with open_store(load_settings()) as opened, screens.working() as on_step:
+        row = bring_people_back(
+            opened,
+            name,
+            edition,
+            who=who,
+            now=datetime.now(UTC),
+            on_progress=lambda done: on_step(f"brought back: {done:,}"),
+        )
+    screens.say(f"{row.label}: {screens.people(row.rows)} in the ledger again")
+    return 0
+
+
+def _person(by: str) -> str:
+    if not by.strip():
+        raise InputError("needs a name", key="--by")
+    return by.strip()
