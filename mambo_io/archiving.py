@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -25,10 +25,23 @@ from mambo_io.errors import InputError, StoreError
 from mambo_io.ledger import CampaignRow, Ledger, campaign_row, to_us, totals_of
 from mambo_io.model import FINAL_STATES, ChunkState, Outcome
 from mambo_io.result_rows import Edition, result_pieces
+from mambo_io.store import Store, StoreBusy
 from mambo_io.tables import archives, campaigns, chunks, events, recipient_exceptions, recipients
 
 ROWS_A_COMMIT = 50_000  # so that a sender beside us never waits long
 OnProgress = Callable[[str, int], None]  # what is done, of how many recipients
+
+
+@contextmanager
+def no_imports(store: Store, connection: Connection) -> Iterator[None]:
+    """While it lasts nobody imports delivery reports. Raises `StoreBusy` while somebody does."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(store.lock("deliveries", connection))
+        except StoreBusy as busy:
+            problem = f"delivery reports are imported, or people archived, just now{busy.holder}"
+            raise StoreBusy(problem, fix="Wait until that ends.") from None
+        yield
 
 
 def check_archivable(connection: Connection, campaign: CampaignRow) -> None:
@@ -173,7 +186,7 @@ def _raw(results: pl.DataFrame, campaign: CampaignRow) -> pl.DataFrame:
     """Results as the rows of `recipients` that they were read from."""
     is_rejected = pl.col("outcome") == Outcome.REJECTED.value
     names = results.columns[results.width - len(campaign.kept_columns) :] if campaign.kept_columns else []
-    kept = pl.struct(pl.col(name).alias(own) for name, own in zip(names, campaign.kept_columns, strict=True))
+    named = [pl.col(name).alias(own) for name, own in zip(names, campaign.kept_columns, strict=True)]
     return results.select(
         pl.lit(campaign.id, pl.Int64).alias("campaign_id"),
         "row",
@@ -186,7 +199,7 @@ def _raw(results: pl.DataFrame, campaign: CampaignRow) -> pl.DataFrame:
         pl.when(is_rejected).then("encoding").alias("encoding"),
         "segments",
         "estimated_ugx",
-        (kept.struct.json_encode() if names else pl.lit(None, pl.String)).alias("kept"),
+        (pl.struct(named).struct.json_encode() if named else pl.lit(None, pl.String)).alias("kept"),
     )
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from mambo_io.archives import archive_of
-from mambo_io.archiving import archive_edition, bring_back, check_archivable, is_half_archived
+from mambo_io.archiving import archive_edition, bring_back, check_archivable, is_half_archived, no_imports
 from mambo_io.errors import InputError
 from mambo_io.ledger import CampaignRow, Ledger
 from mambo_io.overwriting import overwrite_file
@@ -66,7 +66,7 @@ def archive(
 ) -> None:
     """Archive the people of these editions below `folder`. Raises what `archive_edition` raises, and `StoreBusy`."""
     for row in rows:
-        with store.locked_writer(row.label) as connection, store.lock("deliveries", connection):
+        with store.locked_writer(row.label) as connection, no_imports(store, connection):
             for done in archive_edition(Ledger(store), connection, row, folder, who=who, now=now):
                 on_progress(row, done)
 
@@ -82,7 +82,7 @@ def bring_people_back(
 ) -> CampaignRow:
     """Put the people of an archived edition (None: the newest) into the ledger again, and remove the file."""
     row = Ledger(store).get(name, edition)
-    with store.locked_writer(row.label) as connection, store.lock("deliveries", connection):
+    with store.locked_writer(row.label) as connection, no_imports(store, connection):
         with connection.begin():
             found = archive_of(connection, row.id)
         for done in bring_back(connection, row, who=who, now=now):

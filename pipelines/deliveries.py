@@ -124,7 +124,7 @@ def _alone(store: Store) -> Iterator[Connection]:
         try:
             connection = held.enter_context(store.locked_writer("deliveries"))
         except StoreBusy as busy:
-            problem = f"another import of delivery reports is at work{busy.holder}"
+            problem = f"another import of delivery reports, or an archiving, is at work{busy.holder}"
             raise StoreBusy(problem, fix="Wait until it ends.") from None
         yield connection
 

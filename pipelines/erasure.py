@@ -16,7 +16,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from mambo_io.archives import archive_of
-from mambo_io.archiving import bring_back
+from mambo_io.archiving import bring_back, no_imports
 from mambo_io.erasing import check_erasable, editions, ended, erase_edition, record_erased
 from mambo_io.errors import InputError
 from mambo_io.forgetting import Forgotten, erase_person
@@ -148,7 +148,7 @@ def _brought_back(store: Store, connection: Connection, row: CampaignRow, *, who
         archive = archive_of(connection, row.id)
     if archive is None:
         return []
-    with store.lock("deliveries", connection):
+    with no_imports(store, connection):
         for _ in bring_back(connection, row, who=who, now=now):
             pass
     overwrite_file(archive.file)

@@ -82,6 +82,7 @@ def send_edition(
                 return summarize(ledger, row, command=command)
             else:
                 check_size(campaign, row.sendable)
+                _check_guard(ledger, row, campaign)
                 write_suppressions(connection, row.id, read_suppressions(campaign)[0])
             if lacks_approval(ledger, connection, campaign, row):
                 return summarize(ledger, ledger.get(campaign.name, edition), command=command)
@@ -162,7 +163,6 @@ def _send(
     on_progress: Callable[[Progress, CampaignRow], None],
 ) -> None:
     sending = campaign.sending
-    _check_guard(ledger, row, sending.repeat_guard_days, campaign)
     limits = Limits(
         concurrency=sending.concurrency,
         calls_per_second=sending.calls_per_second,
@@ -229,12 +229,12 @@ def _send(
         sender.finish(CampaignState.COMPLETE, None, now)
 
 
-def _check_guard(ledger: Ledger, row: CampaignRow, days: int, campaign: Campaign) -> None:
+def _check_guard(ledger: Ledger, row: CampaignRow, campaign: Campaign) -> None:
     """Raise `InputError` when the repeat guard of a plan is to look further back than the plan did, into an archive.
 
     What was archived before it was planned, the plan has looked at; since then nothing with its texts was archived.
     """
-    planned_days = ledger.planned_guard_days(row)
+    days, planned_days = campaign.sending.repeat_guard_days, ledger.planned_guard_days(row)
     archived = (
         ledger.archived_since(row.account, datetime.now(UTC) - timedelta(days=days)) if days > planned_days else []
     )

@@ -261,7 +261,9 @@ def test_nothing_is_decided_about_archived_people(store: Store, tmp_path: Path) 
         with store.reader() as reader:
             assert people_of(reader, "main", numbers).height == 11
         archived(store, connection, campaign, tmp_path)
-        with pytest.raises(InputError, match="is archived. Bring its people back first: mambo store bring-back clinic"):
+        with pytest.raises(
+            InputError, match=r"is archived\. Bring its people back first: mambo store bring-back clinic"
+        ):
             retry_refused(connection, campaign, who="grace", now=LATER)
         with store.reader() as reader:
             assert people_of(reader, "main", numbers).height == 0

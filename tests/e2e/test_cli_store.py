@@ -7,6 +7,7 @@ from collections.abc import Callable
 from mambo_io.sandbox import SandboxHandle
 from support.cli import Cli
 
+RESOLVE = ("--accepted", "--by", "Grace", "--note", "the provider has it")
 SEND = ("send", "clinic-day.toml", "--direct", "--yes")
 
 
@@ -53,9 +54,7 @@ def test_archived_people_are_read_and_not_messaged_again(cli: Cli, start_sandbox
     assert "clinic-day/1: 4 people archived" in cli(*archive, "clinic-day").out
     assert [cli(*command).out for command in looked_at] == said
     assert [(cli.folder / name).read_bytes() for name in ("results.csv", "report.csv")] == files
-    assert "bring-back clinic-day --edition 1" in cli.refused(
-        "resolve", "clinic-day", "1", "--accepted", "--by", "Grace"
-    )
+    assert "bring-back clinic-day --edition 1" in cli.refused("resolve", "clinic-day", "c0001", *RESOLVE)
 
     cli.campaign(sending={"repeat_guard_days": 30})
     cli(*SEND, "--edition", "2")
