@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 from sqlalchemy import Connection, select, update
 
 from mambo_io import archiving
-from mambo_io.archives import archive_of
+from mambo_io.archives import archive_of, file_in
 from mambo_io.archiving import archive_edition, bring_back, check_archivable
 from mambo_io.decisions import retry_refused
 from mambo_io.deliveries import people_of
@@ -45,7 +45,10 @@ from support.ledgers import (
 )
 
 LATER = NOON + timedelta(days=200)
-KEPT = {"client_id": ["c1", None, *(f"c{row}" for row in range(3, 13))], "campaign": ["Gulu"] * 12}
+KEPT: dict[str, list[str | None]] = {
+    "client_id": ["c1", None, *(f"c{row}" for row in range(3, 13))],
+    "campaign": ["Gulu"] * 12,
+}
 
 
 def complete(connection: Connection, *, name: str = "clinic-day", finished: bool = True) -> CampaignRow:
@@ -191,7 +194,7 @@ def test_which_are_old_enough(store: Store, tmp_path: Path) -> None:
 def test_the_archive_of_another_ledger_is_not_replaced(store: Store, tmp_path: Path) -> None:
     with store.writer() as connection:
         campaign = complete(connection)
-        file = archiving.file_in(tmp_path, "clinic-day", "1")
+        file = file_in(tmp_path, "clinic-day", "1")
         file.parent.mkdir(parents=True)
         pl.DataFrame({"row": [1]}).write_parquet(file)
         with pytest.raises(InputError, match="is the archive of another ledger's campaign of that name"):
@@ -245,7 +248,7 @@ def test_a_file_that_is_gone_or_changed_is_told_and_figures_stay(store: Store, t
         ledger.results(campaign)
     assert summarize(ledger, campaign, command="mambo send") == before
     (tmp_path / "elsewhere").rename(tmp_path / "archive")
-    file = archiving.file_in(tmp_path / "archive", "clinic-day", "1")
+    file = file_in(tmp_path / "archive", "clinic-day", "1")
     pl.read_parquet(file, hive_partitioning=False).with_columns(charged_ugx=0).write_parquet(file)
     with pytest.raises(InputError, match=r"the archive of this edition was changed or damaged\. Put back, or mount"):
         reconciliation.read_books(store)
@@ -280,7 +283,7 @@ def test_a_person_is_found_and_erased_in_an_archive_too(store: Store, tmp_path: 
         for name, table in before.items():
             columns = [column for column in table.columns if column != "kept"]  # the same JSON, written otherwise
             assert_frame_equal(now[name].select(columns), table.select(columns))
-    file = archiving.file_in(tmp_path, "clinic-day", "1")
+    file = file_in(tmp_path, "clinic-day", "1")
     forgotten, overwritten = forget(store, msisdn(8), who="grace", now=LATER)
     assert (forgotten.rows, overwritten.removed[0]) == (1, file)
     assert not file.exists()
@@ -294,7 +297,7 @@ def test_an_archived_edition_is_erased_with_its_file(store: Store, tmp_path: Pat
         campaign = complete(connection)
         archived(store, connection, campaign, tmp_path)
     tally = reconciliation.read_books(store).tally
-    file = archiving.file_in(tmp_path, "clinic-day", "1")
+    file = file_in(tmp_path, "clinic-day", "1")
     assert erase_editions(store, [campaign], who="grace", now=LATER).removed[0] == file
     assert not file.exists()
     assert_frame_equal(reconciliation.read_books(store).tally, tally, check_row_order=False)

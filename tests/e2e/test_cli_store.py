@@ -66,8 +66,8 @@ def test_archived_people_are_read_and_not_messaged_again(cli: Cli, start_sandbox
     cli("approve", "flour-day", "--by", "Grace")
     cli.campaign(**other, sending={"repeat_guard_days": 30})
     assert cli.refused(*SEND) == (
-        "clinic-day.toml, repeat_guard_days: looks further back than the plan did (0 days), and clinic-day/1 is archived "
-        "by now. Set it to 0, or bring that one back: `mambo store bring-back`."
+        "clinic-day.toml, repeat_guard_days: looks further back than the plan did (0 days), and clinic-day/1 is "
+        "archived by now. Set it to 0, or bring that one back: `mambo store bring-back`."
     )
 
     (cli.folder / "archive").rename(cli.folder / "elsewhere")
