@@ -13,9 +13,10 @@ from typing import Any
 import polars as pl
 from sqlalchemy import BigInteger, ColumnElement, Connection, and_, cast, func, null, select
 
+from mambo_io.archives import Archive, archive_of
 from mambo_io.bulk import fetch_all
 from mambo_io.ledger import is_transactional
-from mambo_io.model import CampaignState, ChunkState, Verdict
+from mambo_io.model import CampaignState, ChunkState, Outcome, Verdict
 from mambo_io.result_rows import charge_is_shared, delivery_of_row, outcome_of_row, reason_of_row
 from mambo_io.tables import (
     account_entries,
@@ -149,6 +150,9 @@ def groups(
     sent something at the plan), charged_ugx (Int64; null: unknown), shares_charge (Boolean: it has a part in what its
     call was charged), first_row (Int64, the lowest row of the group).
     """
+    archive = archive_of(connection, campaign["id"])
+    if archive is not None:
+        return _archived_groups(archive, called, kept=kept, kept_columns=campaign["kept_columns"])
     r, x, d = recipients.c, recipient_exceptions.c, deliveries.c
     value = null() if kept is None else kept_value(kept, connection.dialect.name)
     people = (
@@ -204,6 +208,41 @@ def groups(
             charge_is_shared().fill_null(value=False).alias("shares_charge"),
             "first_row",
         )
+    )
+
+
+def _archived_groups(
+    archive: Archive, called: pl.DataFrame, *, kept: str | None, kept_columns: list[str]
+) -> pl.DataFrame:
+    """`groups` of an edition whose results table is archived."""
+    table = archive.table()
+    # The kept columns stand last, some under another name.
+    value = pl.lit(None, pl.String) if kept is None else pl.nth(kept_columns.index(kept) - len(kept_columns))
+    is_accepted = pl.col("state") == ChunkState.ACCEPTED.value
+    is_unsupported = pl.col("outcome") == Outcome.UNSUPPORTED.value
+    current = called.filter(pl.col("state").is_not_null()).select("attempt", "state", "unsupported_charged")
+    keys = ("chunk", "attempt", "network_guess", "outcome", "reason", "delivery", "kept")
+    was_to_be_sent = pl.col("estimated_ugx").is_not_null()
+    return (
+        table.with_columns(value.alias("kept"))
+        .group_by(keys)
+        .agg(
+            pl.len().cast(pl.Int64).alias("recipients"),
+            pl.col("segments").filter(was_to_be_sent).sum().alias("segments_expected"),
+            pl.col("estimated_ugx").sum(),
+            pl.when(pl.col("charged_ugx").null_count() < pl.len())
+            .then(pl.col("charged_ugx").sum())
+            .alias("charged_ugx"),
+            pl.col("row").min().alias("first_row"),
+        )
+        .join(current.lazy(), on="attempt", how="left")
+        .with_columns(
+            (is_accepted & (~is_unsupported | pl.col("unsupported_charged")))
+            .fill_null(value=False)
+            .alias("shares_charge")
+        )
+        .select(*keys, "recipients", "segments_expected", "estimated_ugx", "charged_ugx", "shares_charge", "first_row")
+        .collect()
     )
 
 

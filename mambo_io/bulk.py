@@ -5,7 +5,7 @@ Millions of rows come out as lists in JSON, which polars reads: Python's objects
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -42,7 +42,7 @@ def insert_rows(connection: Connection, table: Table, rows: pl.DataFrame) -> Non
         cursor.close()
 
 
-def fetch_pieces(connection: Connection, query: Select[Any], types: Mapping[str, Any]) -> Iterator[pl.DataFrame]:
+def fetch_pieces(connection: Connection, query: Select[Any], types: Mapping[str, Any]) -> Generator[pl.DataFrame]:
     """What `query` finds, piece by piece, in the open transaction; from PostgreSQL without all being sent at once.
 
     `types` names the columns in their order, and their dtypes. Every value in the query is one of our own types.

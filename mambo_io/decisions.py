@@ -14,6 +14,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, insert, select, update
 
+from mambo_io.archives import check_not_archived
 from mambo_io.errors import InputError
 from mambo_io.ledger import CampaignRow, to_us
 from mambo_io.model import CampaignState, ChunkState
@@ -35,6 +36,7 @@ def retry_refused(connection: Connection, campaign: CampaignRow, *, who: str, no
     """
     refused = (chunks.c.campaign_id == campaign.id) & (chunks.c.state == ChunkState.REFUSED)
     with connection.begin():
+        check_not_archived(connection, campaign.id, campaign.label)
         stands = connection.execute(
             select(campaigns.c.state, campaigns.c.erased_at_us).where(campaigns.c.id == campaign.id)
         ).one()

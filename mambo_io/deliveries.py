@@ -17,6 +17,7 @@ from mambo_io.bulk import fetch_all, fetch_pieces, insert_rows
 from mambo_io.ledger import to_us
 from mambo_io.model import ChunkState, Outcome
 from mambo_io.tables import (
+    archives,
     attempts,
     campaigns,
     chunks,
@@ -53,13 +54,15 @@ KNOWN = {
 def people_of(connection: Connection, account: str, numbers: pl.Series) -> pl.DataFrame:
     """Everybody under one of `numbers` (Int64 digits of E.164) in a campaign of the account that has begun: `PEOPLE`.
 
+    Not those of archived editions, of which nothing changes any more.
     Of each campaign only the rows that are asked for are kept in memory.
     """
     k, r = campaigns.c, recipients.c
     wanted = numbers.unique().to_frame("msisdn")
     found = [pl.DataFrame(schema=PEOPLE)]
-    begun = select(k.id).where(k.account == account, k.first_call_at_us.is_not(None)).order_by(k.id)
-    for campaign_id in connection.scalars(begun).all():
+    archived = select(archives.c.campaign_id)
+    begun = select(k.id).where(k.account == account, k.first_call_at_us.is_not(None), k.id.not_in(archived))
+    for campaign_id in connection.scalars(begun.order_by(k.id)).all():
         calls, exceptions = _calls(connection, campaign_id), _exceptions(connection, campaign_id)
         query = select(r.row, r.msisdn, r.chunk).where(r.campaign_id == campaign_id, r.msisdn.is_not(None))
         for piece in fetch_pieces(connection, query, {"row": pl.Int64, "msisdn": pl.Int64, "chunk": pl.Int64}):

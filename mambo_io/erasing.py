@@ -69,6 +69,8 @@ _OUR_OWN_WORDS = frozenset(
             "erased",
             "person_erased",
             "alerted",
+            "archived",
+            "brought_back",
         ),
         *map(str, CampaignState),  # how a run ended
     }

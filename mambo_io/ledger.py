@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Row, and_, bindparam, func, select
 
 from mambo_io import statements
+from mambo_io.archives import archive_of
 from mambo_io.errors import InputError
 from mambo_io.masking import mask_text
 from mambo_io.model import FINAL_STATES, CampaignState, CanaryState, ChunkState, ExceptionKind, Outcome
@@ -29,6 +30,7 @@ from mambo_io.tables import (
     recipients,
     suppressions,
 )
+from mambo_io.window import KAMPALA
 
 if TYPE_CHECKING:  # loading polars takes longer than summing millions of rows up; only frames need it
     import polars as pl
@@ -218,6 +220,8 @@ class Ledger:
     def rejected(self, campaign: CampaignRow) -> dict[str, int]:
         """Rejected rows by reason, the most frequent first."""
         with self.store.reader() as connection:
+            if (archive := archive_of(connection, campaign.id)) is not None:
+                return archive.rejected
             rows = connection.execute(REJECTED, {"the_campaign": campaign.id})
             return {row.reason: row.rows for row in rows}
 
@@ -225,6 +229,8 @@ class Ledger:
         """The estimate (UGX) of those who were planned and left out of their calls since, by reason."""
         r = recipients.c
         with self.store.reader() as connection:
+            if (archive := archive_of(connection, campaign.id)) is not None:
+                return archive.left_out
             rows = connection.execute(
                 select(r.reason, func.sum(r.estimated_ugx))
                 .where(
@@ -272,6 +278,12 @@ class Ledger:
         with self.store.reader() as connection:
             kept = connection.scalar(select(campaigns.c.settings).where(campaigns.c.id == campaign.id))
         return dict(json.loads(kept or "{}").get("settlement", {}))
+
+    def planned_guard_days(self, campaign: CampaignRow) -> int:
+        """How many days back the plan looked for who was sent the same text."""
+        with self.store.reader() as connection:
+            kept = connection.scalar(select(campaigns.c.settings).where(campaigns.c.id == campaign.id))
+        return int(json.loads(kept or "{}").get("sending", {}).get("repeat_guard_days", 0))
 
     def last_run_seconds(self, campaign: CampaignRow) -> float:
         """From the first intent of the newest run to its last answer."""
@@ -363,13 +375,23 @@ class Ledger:
         import polars as pl
 
         is_other = ~and_(campaigns.c.name == other_than[0], campaigns.c.edition == other_than[1])
-        with self.store.reader() as connection:
-            rows = connection.execute(
-                statements.SENT.where(is_other).distinct(), {"the_account": account, "since_us": to_us(since)}
-            ).all()
-        return pl.DataFrame(
+        account_and_time = {"the_account": account, "since_us": to_us(since)}
+        with self.store.reader() as connection, connection.begin():
+            rows = connection.execute(statements.SENT.where(is_other).distinct(), account_and_time).all()
+            archived = connection.scalars(statements.ARCHIVED_SINCE.where(is_other), account_and_time).all()
+            from_archives = [_archived_pairs(connection, campaign_id, since) for campaign_id in archived]
+        in_ledger = pl.DataFrame(
             [tuple(row) for row in rows], schema={"msisdn": pl.Int64, "text_key": pl.Int64}, orient="row"
         )
+        return pl.concat([in_ledger, *from_archives]).unique()
+
+    def archived_since(self, account: str, since: datetime) -> list[str]:
+        """The archived editions of the account, tests excepted, that made a call since then: `clinic-day/1`."""
+        with self.store.reader() as connection:
+            found = connection.scalars(
+                statements.ARCHIVED_SINCE, {"the_account": account, "since_us": to_us(since)}
+            ).all()
+        return [row.label for row in self.campaigns() if row.id in found]
 
     def results(self, campaign: CampaignRow) -> pl.DataFrame:
         """The results view of one campaign edition, in the order of its rows; kept columns unpacked behind it."""
@@ -383,7 +405,8 @@ class Ledger:
 
         edition = Edition(campaign.id, campaign.name, campaign.edition, campaign.kept_columns)
         with self.store.reader() as connection, connection.begin():
-            yield from result_pieces(connection, edition)
+            archive = archive_of(connection, campaign.id)
+            yield from result_pieces(connection, edition) if archive is None else archive.pieces()
 
 
 on_list = suppressions.c.campaign_id == 0  # what is of no campaign holds for every one
@@ -393,6 +416,27 @@ def opt_out_of(connection: Connection, msisdn: int) -> OptOut | None:
     s = suppressions.c
     row = connection.execute(select(s.since_us, s.source).where(on_list, s.msisdn == msisdn)).one_or_none()
     return None if row is None else OptOut(from_us(row.since_us), row.source)
+
+
+def _archived_pairs(connection: Connection, campaign_id: int, since: datetime) -> pl.DataFrame:
+    """Whom an archived edition was sent which text since then: `msisdn`, `text_key` (Int64)."""
+    import polars as pl
+
+    archive = archive_of(connection, campaign_id)
+    assert archive is not None, "what is listed as archived is"
+    texts = connection.execute(select(chunks.c.chunk, chunks.c.text_key).where(chunks.c.campaign_id == campaign_id))
+    text_keys = pl.LazyFrame(
+        [tuple(row) for row in texts], schema={"chunk": pl.Int64, "text_key": pl.Int64}, orient="row"
+    )
+    was_sent = pl.col("outcome").is_in([Outcome.ACCEPTED.value, Outcome.UNVERIFIED.value])
+    return (
+        archive.table()
+        .filter(was_sent, pl.col("sent_at") >= since.astimezone(KAMPALA), pl.col("e164").is_not_null())
+        .join(text_keys, on="chunk")
+        .select(pl.col("e164").str.strip_prefix("+").cast(pl.Int64).alias("msisdn"), "text_key")
+        .unique()
+        .collect()
+    )
 
 
 def call_name(campaign: CampaignRow, chunk: int) -> str:

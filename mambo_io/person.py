@@ -6,6 +6,7 @@ kept column of somebody else's row, a raw reply, what a colleague wrote, a text 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,10 +16,12 @@ from typing import Any
 import polars as pl
 from sqlalchemy import Column, ColumnElement, Connection, and_, select, true
 
+from mambo_io.archives import archive_of
 from mambo_io.ledger import from_us
 from mambo_io.masking import mask_text
 from mambo_io.tables import (
     account_entries,
+    archives,
     attempts,
     campaigns,
     chunks,
@@ -110,9 +113,16 @@ def held_about(connection: Connection, msisdn: int) -> Held:
     """All that is held about the number (the digits of E.164), in one transaction. Reads every recipient."""
     with connection.begin():
         own = own_rows(connection, msisdn)
-        its_calls = {campaign_id: calls_of(connection, campaign_id, rows) for campaign_id, rows in own.items()}
+        archived = archived_rows(connection, msisdn)
+        in_ledger = {campaign_id: rows for campaign_id, rows in own.items() if campaign_id not in archived}
+        its_calls = {campaign_id: calls_of(connection, campaign_id, rows) for campaign_id, rows in in_ledger.items()}
+        for campaign_id, people in archived.items():
+            own[campaign_id] = people["row"].to_list()
+            its_calls[campaign_id] = _with_parents(connection, campaign_id, set(people["chunk"].drop_nulls()))
+        messages = [_frame(_messages(connection, in_ledger), _MESSAGE_TYPES)]
+        messages += [people.select(list(_MESSAGE_TYPES)) for people in archived.values()]
         tables = {
-            "messages": _frame(_messages(connection, own), _MESSAGE_TYPES),
+            "messages": pl.concat(messages),
             "calls": _frame(_attempts(connection, its_calls), _CALL_TYPES),
             "unsupported_contacts": _frame(_unsupported(connection, msisdn, own), _UNSUPPORTED_TYPES),
             "delivery_reports": _frame(_reports(connection, own), _REPORT_TYPES),
@@ -145,11 +155,14 @@ def own_rows(connection: Connection, msisdn: int) -> dict[int, list[int]]:
 
 def calls_of(connection: Connection, campaign_id: int, rows: list[int]) -> set[int]:
     """The planned calls (chunks) in which these rows stand, and those whose place these have taken."""
-    r, c = recipients.c, chunks.c
+    r = recipients.c
+    own = select(r.chunk).where(r.campaign_id == campaign_id, r.row.in_(rows), r.chunk.is_not(None))
+    return _with_parents(connection, campaign_id, set(connection.scalars(own)))
+
+
+def _with_parents(connection: Connection, campaign_id: int, newer: set[int]) -> set[int]:
+    c = chunks.c
     found: set[int] = set()
-    newer = set(
-        connection.scalars(select(r.chunk).where(r.campaign_id == campaign_id, r.row.in_(rows), r.chunk.is_not(None)))
-    )
     while newer:
         found |= newer
         parents = select(c.parent).where(c.campaign_id == campaign_id, c.chunk.in_(newer), c.parent.is_not(None))
@@ -196,6 +209,24 @@ def _others_masked(text: str, msisdn: int) -> str:
     parts = written_number(msisdn).split(text)
     own = written_number(msisdn).findall(text)
     return "".join(mask_text(part) + number for part, number in zip(parts, [*own, ""], strict=True))
+
+
+def archived_rows(connection: Connection, msisdn: int) -> dict[int, pl.DataFrame]:
+    """The rows that have the number in archived campaign editions, by id: their results, with `kept` (JSON)."""
+    found: dict[int, pl.DataFrame] = {}
+    for campaign_id, columns in connection.execute(
+        select(archives.c.campaign_id, campaigns.c.kept_columns)
+        .join(campaigns, campaigns.c.id == archives.c.campaign_id)
+        .order_by(archives.c.campaign_id)
+    ).all():
+        archive = archive_of(connection, campaign_id)
+        assert archive is not None, "what is listed as archived is"
+        people = archive.table().filter(pl.col("e164") == f"+{msisdn}").collect()
+        if not people.is_empty():
+            names = people.columns[people.width - len(json.loads(columns)) :] if json.loads(columns) else []
+            kept = pl.struct(names).struct.json_encode() if names else pl.lit(None, pl.String)
+            found[campaign_id] = people.with_columns(kept.alias("kept"))
+    return found
 
 
 def _messages(connection: Connection, own: Mapping[int, list[int]]) -> Iterator[tuple[Any, ...]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,10 +19,11 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from mambo_io.errors import StoreError
 from mambo_io.ledger import CampaignRow, campaign_row, to_us
+from mambo_io.locks import holder_of
 from mambo_io.model import FINAL_STATES, CampaignState
 from mambo_io.places import parse_url
-from mambo_io.sqlite_file import check_its_own_log, note_beside, write_note
-from mambo_io.store import Store
+from mambo_io.sqlite_file import MOVED, check_its_own_log, note_beside, write_note
+from mambo_io.store import MOVED_TO, Store, locks_folder
 from mambo_io.store_errors import WRITABLE, StoreBusy
 from mambo_io.tables import SCHEMA_VERSION, attempts, campaigns, events, ledger_meta
 from mambo_io.upgrades import copy_before_upgrade
@@ -36,6 +37,7 @@ class Restored:
     """A backup that was put in place. It ends with call `newest_call`; `calls_noted` is the newest that was made.
 
     `open_campaigns` were unfinished when it was made. `replaced` is where the ledger lies that was there before.
+    `was_moved`: the ledger had been moved to another store, and it is not known how many calls were made from that.
     """
 
     path: Path
@@ -43,6 +45,7 @@ class Restored:
     calls_noted: int
     open_campaigns: tuple[str, ...]
     replaced: Path | None
+    was_moved: bool
 
 
 def restore(url: str, backup: Path, *, who: str, now: datetime) -> Restored:
@@ -63,6 +66,7 @@ def restore(url: str, backup: Path, *, who: str, now: datetime) -> Restored:
             replaced = _set_aside(path, now)
             incoming.replace(path)
             calls_noted = note_beside(path).newest_call
+            was_moved = calls_noted == MOVED
             write_note(path, newest_call)
     except OSError as error:
         raise StoreError(f"the backup cannot be put in place ({error.strerror})", file=path, fix=WRITABLE) from None
@@ -72,7 +76,8 @@ def restore(url: str, backup: Path, *, who: str, now: datetime) -> Restored:
             *(copy_before_upgrade(incoming, version) for version in range(1, SCHEMA_VERSION)),
         ):
             file.unlink(missing_ok=True)
-    return Restored(path, newest_call, calls_noted, tuple(row.label for row in open_campaigns), replaced)
+    labels = tuple(row.label for row in open_campaigns)
+    return Restored(path, newest_call, newest_call if was_moved else calls_noted, labels, replaced, was_moved)
 
 
 def confirm(connection: Connection, *, who: str, now: datetime) -> None:
@@ -97,12 +102,14 @@ def check_confirmed(connection: Connection) -> None:
 def nobody_sends(path: Path) -> Iterator[None]:
     """Hold every lock of the ledger at `path`; raises `StoreBusy` when one of them is taken."""
     with ExitStack() as held:
-        for file in sorted(path.with_name(f"{path.name}.locks").glob("*.lock")):
+        for file in sorted(locks_folder(path).glob("*.lock")):
             lock = FileLock(file, preserve_lock_file=True)
             try:
                 lock.acquire(timeout=0)
             except Timeout:
-                raise StoreBusy("a campaign is being sent", file=path, fix="Stop it, then try again.") from None
+                raise StoreBusy(
+                    f"a campaign is being sent{holder_of(file)}", file=path, fix="Stop it, then try again."
+                ) from None
             held.callback(lock.release)
         yield
 
@@ -117,6 +124,9 @@ def _copy(backup: Path, target: Path) -> None:
         with closing(sqlite3.connect(backup)) as source, closing(sqlite3.connect(target)) as copy:
             source.backup(copy)
             [[verdict]] = copy.execute("PRAGMA quick_check(1)").fetchall()
+            with suppress(sqlite3.OperationalError):  # no ledger at all, which is told later
+                copy.execute("DELETE FROM ledger_meta WHERE key = ?", (MOVED_TO,))
+                copy.commit()
     except sqlite3.Error as error:
         verdict = str(error)
     if verdict != "ok":

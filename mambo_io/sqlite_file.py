@@ -18,6 +18,7 @@ from mambo_io.store_errors import RESTORE, LedgerFailed
 
 _PAGE_SIZE_AT, _PAGES_AT = 16, 28  # https://www.sqlite.org/fileformat.html, "The Database Header"
 _LOG_HEAD, _FRAME_HEAD = 32, 24  # bytes, the same page: "WAL File Format"
+MOVED = 10**18  # noted in the place of the newest call: calls are made from another store
 _NOTE = b"%020d %020d\n"  # of one length, so that it is overwritten in place
 
 
@@ -102,8 +103,19 @@ def check_its_own_log(path: Path, note: Note) -> None:
         )
 
 
-def check_not_older(path: Path, newest_call: int, note: Note) -> None:
-    """Raise `StoreError` when the ledger ends with `newest_call`, and more calls were made from it."""
+def check_not_older(path: Path, newest_call: int, note: Note, *, moved: bool) -> None:
+    """Raise `StoreError` when the ledger ends with `newest_call`, and more calls were made from it.
+
+    `moved`: the ledger itself says that it was moved, so that nobody sends from it.
+    """
+    if note.newest_call == MOVED:
+        if not moved:
+            raise StoreError(
+                "the ledger that was here was moved to another store, and this file does not know what was sent since",
+                file=path,
+                fix="Set MAMBO_STORE to that store; to go on from a file all the same: mambo store restore FILE.",
+            )
+        return
     if newest_call < note.newest_call:
         raise StoreError(
             f"is an older copy of the ledger: it ends with call {newest_call}, and {note.newest_call} were made",

@@ -29,6 +29,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from mambo_io.model import CampaignState, ChunkState, ExceptionKind, Verdict
 from mambo_io.tables import (
     accounts,
+    archives,
     attempts,
     campaigns,
     chunks,
@@ -218,6 +219,20 @@ SENT = (
         campaigns.c.is_test == false(),
         recipients.c.msisdn.is_not(None),  # it was erased
     )
+)
+# The editions whose people are archived, and to whom the same applies.
+ARCHIVED_SINCE = (
+    select(archives.c.campaign_id)
+    .join(campaigns, campaigns.c.id == archives.c.campaign_id)
+    .where(
+        exists().where(
+            attempts.c.campaign_id == archives.c.campaign_id,
+            attempts.c.account == _ACCOUNT,
+            attempts.c.intent_at_us >= bindparam("since_us"),
+        ),
+        campaigns.c.is_test == false(),
+    )
+    .order_by(archives.c.campaign_id)
 )
 # Of these, by some calls, to some people.
 SENT_BY = SENT.where(

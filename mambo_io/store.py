@@ -10,22 +10,22 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, create_engine, event, false, func, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from mambo_io.errors import StoreError
+from mambo_io.locks import APPLICATION, advisory_lock, file_lock
 from mambo_io.places import check_sqlite_place, parse_url
 from mambo_io.places import store_name as store_name  # callers look for it here
 from mambo_io.settings import data_folder
 from mambo_io.sqlite_file import FileWatch, check_its_own_log, check_not_cut_short, check_not_older, note_beside
-from mambo_io.store_errors import WRITABLE, LedgerFailed, advice, first_line
+from mambo_io.store_errors import WRITABLE, LedgerFailed, advice, first_line, is_read_only
 from mambo_io.store_errors import NoLedgerYet as NoLedgerYet
 from mambo_io.store_errors import StoreBusy as StoreBusy
 from mambo_io.tables import SCHEMA_VERSION, SQLITE_STATISTICS, attempts, ledger_meta, metadata
@@ -35,6 +35,9 @@ _BUSY_TIMEOUT_MS = 30_000
 _MOST_CLOCKS_DIFFER_S = 0.25
 _KEEPALIVES = {"idle": 10, "interval": 5, "count": 3}  # seconds, seconds, probes
 _WATCH = "file_watch"  # in `Connection.info`
+MOVED_TO = "moved_to"  # in `ledger_meta`: the name of the store that a SQLite ledger was moved to
+MOVING = 0  # the version of a ledger that is not whole yet, because it is being moved there
+_SCHEMA_CHANGE = {"schema_change": True}  # of a connection that is no writer's
 _WRITE_NOTHING = update(ledger_meta).where(false()).values(value="")
 
 
@@ -43,10 +46,10 @@ class Store:
 
     Opens what is there; creates tables only with `create=True`. A ledger of an earlier version is brought up to date;
     of a SQLite file a copy as it was stays beside it (`ledger.db.version-1`). Raises `StoreError` with one line that
-    says what to do.
+    says what to do. `moving`: also opens what a move of another ledger to this place has not finished.
     """
 
-    def __init__(self, url: str, *, create: bool = False) -> None:
+    def __init__(self, url: str, *, create: bool = False, moving: bool = False) -> None:
         self._url = parse_url(url)
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
         self.path = Path(self._url.database or "") if self.is_sqlite else None
@@ -57,10 +60,11 @@ class Store:
                 raise StoreError(f"the store cannot be used ({error.strerror})", file=self.path, fix=WRITABLE) from None
         self._engine = self._make_engine(read_only=False)
         self._read_engine = self._make_engine(read_only=True)
+        self.moved_to: str | None = None  # the name of the store where the ledger is now: this one may only be read
         self.upgraded_from: int | None = None  # the version that the ledger had when it was opened, if another
         try:
             with self._told():
-                self._check_or_create(create=create)
+                self._check_or_create(create=create, moving=moving)
         except OSError as error:
             raise StoreError(f"the store cannot be used ({error.strerror})", file=self.name, fix=WRITABLE) from None
 
@@ -103,12 +107,13 @@ class Store:
     def writer(self) -> Iterator[Connection]:
         """A connection for writing, of the caller alone. SQLite: `BEGIN IMMEDIATE`, WAL, synchronous=FULL.
 
-        Raises `StoreError` when the store cannot be written; `LedgerFailed` when that fails later, inside the block.
+        Raises `StoreError` when the store cannot be written, or may only be read by this user; `LedgerFailed` when that
+        fails later, inside the block.
         """
-        with self._told():
+        with self._told(), self._told_read_only():
             connection = self._engine.connect()
         with connection:
-            with self._told(), connection.begin():
+            with self._told(), self._told_read_only(), connection.begin():
                 connection.execute(_WRITE_NOTHING)  # a store that may only be read says so here
             try:
                 with failures_told(connection):
@@ -126,10 +131,10 @@ class Store:
         clock is not the server's, by which all senders are compared.
         """
         if self.path is not None:
-            with self._file_lock(name), self.writer() as connection:
+            with file_lock(locks_folder(self.path), name), self.writer() as connection:
                 yield connection
         else:
-            with self.writer() as connection, self._advisory_lock(name, connection):
+            with self.writer() as connection, advisory_lock(connection, name):
                 self._check_clock(connection)
                 yield connection
 
@@ -146,39 +151,9 @@ class Store:
         PostgreSQL: a session advisory lock on `connection`, which must be the one that does every write. SQLite: an OS
         lock on a file beside the database that is never deleted.
         """
-        with self._file_lock(name) if self.path is not None else self._advisory_lock(name, connection):
+        path = self.path
+        with file_lock(locks_folder(path), name) if path is not None else advisory_lock(connection, name):
             yield
-
-    @contextmanager
-    def _file_lock(self, name: str) -> Iterator[None]:
-        assert self.path is not None
-        folder = self.path.with_name(self.path.name + ".locks")
-        # preserve_lock_file also rules out the fallback to a lock that a killed process would leave behind.
-        lock = FileLock(folder / f"{_lock_key(name).hex()}.lock", preserve_lock_file=True)
-        try:
-            folder.mkdir(mode=0o700, exist_ok=True)
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise _busy(name) from None
-        except OSError as error:
-            raise StoreError(f"cannot be locked ({error.strerror})", file=folder, fix=WRITABLE) from None
-        try:
-            yield
-        finally:
-            lock.release()
-
-    @contextmanager
-    def _advisory_lock(self, name: str, connection: Connection) -> Iterator[None]:
-        key = int.from_bytes(_lock_key(name), "big", signed=True)
-        with connection.begin():
-            if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
-                raise _busy(name)
-        try:
-            yield
-        finally:
-            # If this fails, the connection is gone, and the lock with it.
-            with suppress(DBAPIError), connection.begin():
-                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
 
     def _check_clock(self, connection: Connection) -> None:
         """Turns of the rate limit, sending windows and what a balance tells are judged by times of several machines."""
@@ -235,7 +210,7 @@ class Store:
                 server |= {"default_transaction_read_only": "on", "default_transaction_isolation": "repeatable\\ read"}
             arguments = {
                 "connect_timeout": 10,
-                "application_name": "mambo",
+                "application_name": APPLICATION,
                 # Each end notices when the other is gone: the server then gives the locks back.
                 **{f"keepalives_{key}": value for key, value in _KEEPALIVES.items()},
                 "options": " ".join(f"-c {key}={value}" for key, value in server.items()),
@@ -252,7 +227,7 @@ class Store:
             _set_up_sqlite(engine, self.path, read_only=read_only)
         return engine
 
-    def _check_or_create(self, *, create: bool) -> None:
+    def _check_or_create(self, *, create: bool, moving: bool) -> None:
         if self.path is not None:
             note = note_beside(self.path)  # before the ledger is read: a sender may be at work
             check_its_own_log(self.path, note)
@@ -261,14 +236,25 @@ class Store:
         with self._read_engine.connect() as connection:
             version = self._version(connection)
             newest = connection.scalar(select(func.max(attempts.c.id))) if version is not None else None
+            its_place = select(ledger_meta.c.value).where(ledger_meta.c.key == MOVED_TO)
+            self.moved_to = connection.scalar(its_place) if version is not None else None
         if version is None and not create:
             raise NoLedgerYet("holds no ledger yet", file=self.name, fix="`mambo send` creates it.")
         if self.path is not None:
-            check_not_older(self.path, newest or 0, note)
+            check_not_older(self.path, newest or 0, note, moved=self.moved_to is not None)
         if version is None:
             version = self._create()
         elif can_upgrade(version):
-            version = self._upgrade(version)
+            with self._told_read_only(f"is of version {version}, and opening it brings it up to date, but "):
+                version = self._upgrade(version)
+        if version == MOVING:
+            if moving:
+                return
+            raise StoreError(
+                "a ledger is being moved here and is not whole yet",
+                file=self.name,
+                fix="Wait until it is; if that was interrupted, the same `mambo store move` once more ends it.",
+            )
         if version != SCHEMA_VERSION:
             raise StoreError(
                 f"the ledger is of version {version}, this program knows version {SCHEMA_VERSION}",
@@ -320,13 +306,25 @@ class Store:
     @contextmanager
     def _alone(self) -> Iterator[Connection]:
         """A transaction that writes the schema. Of two processes at the same time the second waits."""
-        with self._engine.connect() as connection:
+        with self._engine.connect().execution_options(**_SCHEMA_CHANGE) as connection:
             if self.is_sqlite:  # a table that others refer to is rebuilt; inside a transaction this would do nothing
                 _driver(connection).execute("PRAGMA foreign_keys = OFF")
             with connection.begin():
                 if not self.is_sqlite:  # there BEGIN IMMEDIATE makes it wait
                     connection.execute(select(func.pg_advisory_xact_lock(0)))
                 yield connection
+
+    @contextmanager
+    def _told_read_only(self, problem: str = "") -> Iterator[None]:
+        """Say it in one line when this user may only read the ledger; `problem` is why it would have to be written."""
+        try:
+            yield
+        except (DBAPIError, self._engine.dialect.loaded_dbapi.Error) as error:
+            if not is_read_only(error):
+                raise
+            who = "you" if self.is_sqlite else f"the database user {self._url.username}"
+            fix = WRITABLE if self.is_sqlite else "Set MAMBO_STORE to a user who may write."
+            raise StoreError(f"{problem}{who} may only read this ledger", file=self.name, fix=fix) from None
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -339,12 +337,9 @@ class Store:
             raise StoreError(type(error).__name__, file=self.name) from None
 
 
-def _lock_key(name: str) -> bytes:
-    return hashlib.blake2b(name.encode(), digest_size=8).digest()
-
-
-def _busy(name: str) -> StoreBusy:
-    return StoreBusy(f"another process is sending {name} from this store", fix="Wait until it ends, or stop it.")
+def locks_folder(path: Path) -> Path:
+    """Where the files of a SQLite ledger's locks lie."""
+    return path.with_name(f"{path.name}.locks")
 
 
 @contextmanager
@@ -384,6 +379,22 @@ def _set_up_sqlite(engine: Engine, path: Path, *, read_only: bool) -> None:
         watch.check()
         driver.execute("BEGIN IMMEDIATE")
         watch.opened()
+        if not _SCHEMA_CHANGE.items() <= connection.get_execution_options().items():
+            _check_still_here(driver, path)
+
+
+def _check_still_here(driver: sqlite3.Connection, path: Path) -> None:
+    """Asked in each transaction: a program that opened the ledger before it was moved must not write to it after."""
+    found = driver.execute("SELECT value FROM ledger_meta WHERE key = ?", (MOVED_TO,)).fetchone()
+    if found is not None:
+        driver.execute("ROLLBACK")
+        raise was_moved(path, found[0])
+
+
+def was_moved(path: Path, place: str) -> StoreError:
+    return StoreError(
+        f"the ledger was moved to {place}, and this one may only be read", file=path, fix="Set MAMBO_STORE to that."
+    )
 
 
 def _driver(connection: Connection) -> sqlite3.Connection:

@@ -12,7 +12,12 @@ RESTORE = "Put a backup in its place: mambo store restore FILE."
 
 
 class StoreBusy(StoreError):
-    """Somebody else holds the lock that was asked for; `exit_code` 2, nothing was changed."""
+    """Somebody else holds the lock that was asked for; `exit_code` 2, nothing was changed.
+
+    `holder` says who (`: grace on clinic-laptop, since …`), and is empty where that is not known.
+    """
+
+    holder = ""
 
 
 class NoLedgerYet(StoreError):
@@ -59,6 +64,14 @@ def advice(error: Exception) -> str:
     if "locked" in words:
         return "Another program holds the database; close it and try again."
     return "Nothing was sent by this step; look at the store and try again."
+
+
+def is_read_only(error: Exception) -> bool:
+    """Whether the database refuses a write because of who asks, or because nothing may be written to it at all."""
+    words = _words(error).lower()
+    return any(
+        told in words for told in ("readonly database", "read-only", "permission denied for", "must be owner of")
+    )
 
 
 def _words(error: Exception) -> str:

@@ -263,6 +263,20 @@ deliveries = Table(
     sqlite_with_rowid=False,
 )
 
+# Campaign editions whose people stand in a file and, but for those with an exception, no longer in `recipients`.
+archives = Table(
+    "archives",
+    metadata,
+    Column("campaign_id", BigInteger, ForeignKey("campaigns.id"), primary_key=True, autoincrement=False),
+    Column("file", Text, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),  # SHA-256 of the file's bytes
+    Column("archived_at_us", BigInteger, nullable=False),
+    Column("rejected", Text, nullable=False),  # JSON: rows by reason
+    Column("left_out", Text, nullable=False),  # JSON: UGX estimated of those left out after the plan, by reason
+    sqlite_with_rowid=False,
+)
+
 account_entries = Table(
     "account_entries",
     metadata,

@@ -15,6 +15,7 @@ from sqlalchemy import table as table_of
 from mambo_io.model import CampaignState
 from mambo_io.tables import (
     SCHEMA_VERSION,
+    archives,
     attempts_by_time,
     campaigns,
     create_results,
@@ -70,7 +71,8 @@ def _from_1(connection: Connection) -> None:
 
 
 def _from_2(connection: Connection) -> None:
-    """Campaigns whose people were erased; the view knows people without a number."""
+    """Campaigns whose people were erased, or are archived; the view knows people without a number."""
+    archives.create(connection, checkfirst=True)
     if "erased_at_us" not in [each["name"] for each in inspect(connection).get_columns(campaigns.name)]:
         connection.execute(text("ALTER TABLE campaigns ADD COLUMN erased_at_us BIGINT"))
 

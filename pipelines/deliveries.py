@@ -123,8 +123,9 @@ def _alone(store: Store) -> Iterator[Connection]:
     with ExitStack() as held:
         try:
             connection = held.enter_context(store.locked_writer("deliveries"))
-        except StoreBusy:
-            raise StoreBusy("another import of delivery reports is at work", fix="Wait until it ends.") from None
+        except StoreBusy as busy:
+            problem = f"another import of delivery reports, or an archiving, is at work{busy.holder}"
+            raise StoreBusy(problem, fix="Wait until it ends.") from None
         yield connection
 
 

@@ -13,12 +13,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from sqlalchemy import Connection
+
+from mambo_io.archives import archive_of
+from mambo_io.archiving import bring_back, no_imports
 from mambo_io.erasing import check_erasable, editions, ended, erase_edition, record_erased
 from mambo_io.errors import InputError
 from mambo_io.forgetting import Forgotten, erase_person
 from mambo_io.ledger import CampaignRow, Ledger
 from mambo_io.model import CampaignState
 from mambo_io.overwriting import overwrite_file, overwrite_space, remove_copies, zero_what_is_freed
+from mambo_io.person import archived_rows
 from mambo_io.planning import delete_unstarted
 from mambo_io.restored import nobody_sends
 from mambo_io.side_file import side_files
@@ -95,6 +100,7 @@ def erase_editions(
             if row.state is CampaignState.PLANNING:  # what a planner that was killed has left
                 delete_unstarted(connection, row.name, row.edition)
                 continue
+            removed += _brought_back(store, connection, row, who=who, now=now)
             current = next(each for each in editions(connection) if each.id == row.id)
             for done in erase_edition(connection, current, who=who, now=now):
                 on_progress(row, done)
@@ -119,10 +125,14 @@ def forget(store: Store, msisdn: int, *, who: str, now: datetime) -> tuple[Forgo
             file=path,
             fix="Nothing was erased. `mambo status` says whose it is; `mambo send` or `mambo settle` records it first.",
         )
+    removed: list[Path] = []
+    for row in _archived_with(store, msisdn):
+        with store.locked_writer(row.label) as connection:
+            removed += _brought_back(store, connection, row, who=who, now=now)
     with store.writer() as connection:
         zero_what_is_freed(connection)
         forgotten = erase_person(connection, msisdn, who=who, now=now)
-    return forgotten, _overwrite(store, [])
+    return forgotten, _overwrite(store, removed)
 
 
 def naming_side_files(store: Store, msisdn: int) -> list[Path]:
@@ -130,6 +140,26 @@ def naming_side_files(store: Store, msisdn: int) -> list[Path]:
     digits = str(msisdn)[3:].encode()
     files = [path for row in _editions(store) for path in side_files(store.aside(row.id))]
     return [path for path in files if digits in path.read_bytes()]
+
+
+def _brought_back(store: Store, connection: Connection, row: CampaignRow, *, who: str, now: datetime) -> list[Path]:
+    """Bring the people of an archived edition back, to be erased; the file goes, and is named."""
+    with connection.begin():
+        archive = archive_of(connection, row.id)
+    if archive is None:
+        return []
+    with no_imports(store, connection):
+        for _ in bring_back(connection, row, who=who, now=now):
+            pass
+    overwrite_file(archive.file)
+    return [archive.file]
+
+
+def _archived_with(store: Store, msisdn: int) -> list[CampaignRow]:
+    """The archived editions that have the number."""
+    with store.reader() as connection:
+        ids = archived_rows(connection, msisdn).keys()
+    return [row for row in _editions(store) if row.id in ids]
 
 
 def days_of(text: str) -> int:

@@ -3,10 +3,7 @@ or was skipped. Knows nothing of sending."""
 
 from __future__ import annotations
 
-import getpass
 import platform
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
 import polars as pl
@@ -15,10 +12,10 @@ from sqlalchemy import Connection
 from mambo_io import control
 from mambo_io.errors import InputError, SettingsError
 from mambo_io.ledger import CampaignRow, Ledger
+from mambo_io.locks import who as who  # callers look for it here
 from mambo_io.model import CampaignState
 from mambo_io.planning import Plan, write_plan, write_skipped
 from mambo_io.settings import MamboSettings
-from mambo_io.store import StoreBusy
 from mambo_io.window import KAMPALA
 from pipelines.campaign import Campaign, check_edition
 from pipelines.edition import Prepared, file_digest
@@ -89,7 +86,7 @@ def skip_edition(campaign: Campaign, settings: MamboSettings, *, edition: str, d
     command = send_command(campaign.file, edition)
     with open_store(settings, create=True) as store:
         ledger = Ledger(store)
-        with locked_edition(ledger, f"{campaign.name}/{edition}") as connection:
+        with store.locked_writer(f"{campaign.name}/{edition}") as connection:
             row = begun_edition(ledger, campaign, edition, settings)
             if row is None:
                 plan = _nobody(campaign, settings, edition)
@@ -184,33 +181,6 @@ def _changes(row: CampaignRow, campaign: Campaign) -> list[str]:
     return changed
 
 
-@contextmanager
-def locked_edition(ledger: Ledger, label: str) -> Iterator[Connection]:
-    """`Store.locked_writer` of a campaign edition. Raises `StoreBusy` that tells who is sending it, where that is
-    known: with one ledger for several people and machines it may be somebody else."""
-    with ExitStack() as held:
-        try:
-            connection = held.enter_context(ledger.store.locked_writer(label))
-        except StoreBusy:
-            row = ledger.find(*label.split("/", 1))
-            if row is None or not (starts := ledger.starts(row)):
-                raise
-            at = starts[-1].at.astimezone(KAMPALA)
-            raise StoreBusy(
-                f"another process is sending {label}: {starts[-1].who}, since {at:%Y-%m-%d %H:%M} in Kampala",
-                fix="Wait until it ends, or stop it there.",
-            ) from None
-        yield connection
-
-
 def sender_name() -> str:
     """Who sends, and on which machine: `grace on office-pc`."""
     return f"{who()} on {platform.node() or 'a machine without a name'}"
-
-
-def who() -> str:
-    """The person at the keyboard, as the record names them."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # no such user in this container
-        return "unknown"

@@ -8,12 +8,13 @@ import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
 from mambo_io import accounting
+from mambo_io.archives import check_not_archived
 from mambo_io.client import AsyncMamboClient
 from mambo_io.doubts import end_orphans
 from mambo_io.errors import InputError
@@ -32,7 +33,7 @@ from pipelines.edition import Prepared
 from pipelines.opening import open_store
 from pipelines.opt_outs import read_suppressions
 from pipelines.planned import begun_edition as begun_edition  # callers look for these here
-from pipelines.planned import check_size, lacks_approval, locked_edition, plan_edition, sender_name
+from pipelines.planned import check_size, lacks_approval, plan_edition, sender_name
 from pipelines.planned import check_target as check_target
 from pipelines.planned import who as who
 from pipelines.sending import Patience, Progress, RunEnd, SendLoop
@@ -62,7 +63,7 @@ def send_edition(
     check_target(campaign, settings)
     with open_store(settings, create=True) as store:
         ledger = Ledger(store)
-        with locked_edition(ledger, f"{campaign.name}/{edition}") as connection:
+        with store.locked_writer(f"{campaign.name}/{edition}") as connection:
             row = begun_edition(ledger, campaign, edition, settings)
             if row is None:
                 if prepared is None:
@@ -81,6 +82,7 @@ def send_edition(
                 return summarize(ledger, row, command=command)
             else:
                 check_size(campaign, row.sendable)
+                _check_guard(ledger, row, campaign)
                 write_suppressions(connection, row.id, read_suppressions(campaign)[0])
             if lacks_approval(ledger, connection, campaign, row):
                 return summarize(ledger, ledger.get(campaign.name, edition), command=command)
@@ -121,13 +123,15 @@ def held_edition(
     """A campaign edition (None: the newest) with its lock held, so that no sender is at work on it.
 
     What an ended process left in flight is unknown then. Raises `StoreBusy` while somebody is at work on it, and
-    `InputError` when it is of another account or host.
+    `InputError` when it is archived, or of another account or host.
     """
     with open_store(settings) as store:
         ledger = Ledger(store)
         label = ledger.get(name, edition).label
-        with locked_edition(ledger, label) as connection:
+        with store.locked_writer(label) as connection:
             row = ledger.get(name, edition)
+            with connection.begin():
+                check_not_archived(connection, row.id, row.label)
             if row.account != settings.account or row.host != settings.host:
                 raise InputError(
                     f"belongs to account {row.account} at {row.host}, not {settings.account} at {settings.host}",
@@ -223,6 +227,24 @@ def _send(
         sender.finish(CampaignState.PAUSED, UNKNOWN_CALLS, now, detail=end.detail)
     else:
         sender.finish(CampaignState.COMPLETE, None, now)
+
+
+def _check_guard(ledger: Ledger, row: CampaignRow, campaign: Campaign) -> None:
+    """Raise `InputError` when the repeat guard of a plan is to look further back than the plan did, into an archive.
+
+    What was archived before it was planned, the plan has looked at; since then nothing with its texts was archived.
+    """
+    days, planned_days = campaign.sending.repeat_guard_days, ledger.planned_guard_days(row)
+    archived = (
+        ledger.archived_since(row.account, datetime.now(UTC) - timedelta(days=days)) if days > planned_days else []
+    )
+    if archived:
+        raise InputError(
+            f"looks further back than the plan did ({planned_days} days), and {archived[0]} is archived by now",
+            file=campaign.file,
+            key="repeat_guard_days",
+            fix=f"Set it to {planned_days}, or bring that one back: `mambo store bring-back`.",
+        )
 
 
 def _learn_balance(ledger: Ledger, connection: Connection, settings: MamboSettings, started_at: datetime) -> None:

@@ -189,8 +189,9 @@ def _account_at_rest(store: Store, connection: Connection, account: str) -> Iter
     try:
         lock = store.lock(f"account:{account}", connection)
         lock.__enter__()
-    except StoreBusy:
-        raise StoreBusy(f"another settlement of account {account} is at work", fix="Wait until it ends.") from None
+    except StoreBusy as busy:
+        problem = f"another settlement of account {account} is at work{busy.holder}"
+        raise StoreBusy(problem, fix="Wait until it ends.") from None
     try:
         end = datetime.now(UTC) + timedelta(seconds=_LONGEST_SETTLING_S)
         accounting.set_settling(connection, account, end)

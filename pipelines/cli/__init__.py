@@ -59,7 +59,7 @@ _COMMANDS = {
     "up": ("pipelines.cli.servers:up", "Run a Prefect server with its pages; `send` uses it while it runs."),
     "serve": ("pipelines.cli.serve:serve", "Send each campaign of a folder at its time, until Ctrl-C."),
     "schedule": ("pipelines.cli.serve:schedule", "Show when the campaigns of a folder are sent next."),
-    "store": ("pipelines.cli.records:store", "Look at the ledger's store, or back it up."),
+    "store": ("pipelines.cli.store:store", "Look at the ledger's store, back it up, move it, archive."),
 }
 
 _HELP = "Bulk SMS in Uganda: who will get what and for how much, who got it, what it cost, what happened to the rest."

@@ -11,7 +11,6 @@ from mambo_io.ledger import Ledger
 from mambo_io.settings import load_settings
 from pipelines.cli import screens
 from pipelines.opening import open_store, send_command
-from pipelines.planned import locked_edition
 
 
 def retry(name: str, /, *, refused: bool = False, by: str, edition: str | None = None) -> int:
@@ -40,7 +39,7 @@ def retry(name: str, /, *, refused: bool = False, by: str, edition: str | None =
     with open_store(load_settings()) as store:
         ledger = Ledger(store)
         row = ledger.get(name, edition)
-        with locked_edition(ledger, row.label) as connection:
+        with store.locked_writer(row.label) as connection:
             back = retry_refused(connection, row, who=by.strip(), now=datetime.now(UTC))
     calls = screens.count(back.calls, "API call")
     screens.say(f"{calls} to {screens.people(back.recipients)} planned again in {row.label}.")

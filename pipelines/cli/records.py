@@ -1,12 +1,9 @@
-"""Looking at what was recorded: `mambo status`, `results`, `balance`, `store`."""
+"""Looking at what was recorded: `mambo status`, `results`, `balance`."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-
-from cyclopts import App
 
 from mambo_io.errors import InputError
 from mambo_io.ledger import Ledger
@@ -17,8 +14,6 @@ from mambo_io.side_file import kept_replies
 from pipelines.cli import screens
 from pipelines.opening import open_store, send_command
 from pipelines.summary import CampaignSummary, summarize
-
-store = App(name="store", help="Look at the ledger's store, or back it up.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +64,8 @@ def status(name: str | None = None, /, *, edition: str | None = None, watch: boo
                     facts = {"kept_replies": standing.kept_replies, "log": str(log_file())}
                     screens.print_json(asdict(standing.summary) | facts)
                 return
+            if opened.moved_to is not None:
+                screens.say(f"The ledger is now {opened.moved_to}. Here is how it stood when it was moved:")
             if name is not None:
                 screens.show_summary(standings[0].summary)
             elif standings:
@@ -152,108 +149,4 @@ def balance(*, unlock: bool = False, json: bool = False) -> int:
         screens.print_json({"account": settings.account, "balance_ugx": reading.balance_ugx})
     else:
         screens.say(f"Account {settings.account} at {settings.host}: UGX {reading.balance_ugx:,}")
-    return 0
-
-
-@store.command
-def info(*, json: bool = False) -> int:
-    """Where the ledger is, which version it has, and how much is in it.
-
-    Parameters
-    ----------
-    json
-        One line for a program.
-    """
-    with open_store(load_settings()) as opened:
-        ledger = Ledger(opened)
-        rows = ledger.campaigns()
-        facts = {
-            "store": opened.name,
-            "schema_version": opened.schema_version,
-            "size_mb": opened.size_mb(),
-            "campaign_editions": len(rows),
-            "recipients": sum(row.rows for row in rows),
-        }
-    if json:
-        screens.print_json(facts)
-    else:
-        for key, value in facts.items():
-            screens.say(f"{key.replace('_', ' ')}: {value}")
-    return 0
-
-
-@store.command
-def backup(file: Path, /) -> int:
-    """Copy a SQLite ledger to a new file; works while a campaign is being sent.
-
-    For example:
-
-        mambo store backup ledger-before-friday.db
-
-    Parameters
-    ----------
-    file
-        A file that does not exist yet.
-    """
-    if file.suffix == "":
-        raise InputError("needs an ending such as .db", file=file)
-    with open_store(load_settings()) as opened:
-        opened.backup(file)
-        screens.say(f"{opened.name} copied to {file}")
-    return 0
-
-
-@store.command
-def restore(file: Path, /) -> int:
-    """Put a backup in the place of a SQLite ledger.
-
-    The ledger that is there is kept under another name. The backup does not know what was sent after it was made, so
-    nothing is sent from it before `mambo store confirm`. For example:
-
-        mambo store restore ledger-before-friday.db
-
-    Parameters
-    ----------
-    file
-        What `mambo store backup` wrote; or the ledger itself, where a copy was put in its place by hand.
-    """
-    from mambo_io.restored import restore as put_in_place
-    from pipelines.runs import who
-
-    url = load_settings().store.get_secret_value()
-    restored = put_in_place(url, file, who=who(), now=datetime.now(UTC))
-    screens.say(f"{restored.path} is now a copy of {file}")
-    if restored.replaced is not None:
-        screens.say(f"The ledger that was there is {restored.replaced}")
-    if restored.calls_noted > restored.newest_call:
-        lost = screens.count(restored.calls_noted - restored.newest_call, "API call")
-        screens.say(f"{lost} made since are not in it")
-    if restored.open_campaigns:
-        screens.say(f"Unfinished in it, and perhaps sent since: {', '.join(restored.open_campaigns)}")
-    screens.say("Nothing is sent before you have found out what was sent since, and said so:")
-    screens.say("  mambo store confirm --by NAME")
-    return 0
-
-
-@store.command
-def confirm(*, by: str) -> int:
-    """Allow sending from a restored backup again.
-
-    Whoever got a message after the backup was made, and is not in it as such, gets it again. Your name is recorded. For
-    example:
-
-        mambo store confirm --by Jane
-
-    Parameters
-    ----------
-    by
-        Your name.
-    """
-    from mambo_io.restored import confirm as record_confirmation
-
-    if not by.strip():
-        raise InputError("needs a name", key="--by")
-    with open_store(load_settings()) as opened, opened.writer() as connection:
-        record_confirmation(connection, who=by.strip(), now=datetime.now(UTC))
-    screens.say(f"{opened.name} may be sent from again")
     return 0

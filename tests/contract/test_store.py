@@ -240,8 +240,10 @@ def test_a_ledger_that_may_only_be_read_is_read_and_refuses_to_be_written(open_f
     path = new_ledger(open_folder / "ledger.db")
     path.chmod(0o444)
     with as_an_ordinary_user(), Store(str(path)) as store:
-        assert Ledger(store).get("clinic-day").rows == 3
-        with pytest.raises(StoreError, match=r"attempt to write a readonly database\. Make the store writable"):
+        assert Ledger(store).results(Ledger(store).get("clinic-day")).height == 3
+        with pytest.raises(
+            StoreError, match=r"ledger\.db: you may only read this ledger\. Make the store writable for you"
+        ):
             store.writer().__enter__()
 
 

@@ -36,6 +36,15 @@ CREATE TABLE public.accounts (
     settling_until_us bigint DEFAULT '0'::bigint NOT NULL,
     credentials_latch text
 );
+CREATE TABLE public.archives (
+    campaign_id bigint NOT NULL,
+    file text NOT NULL,
+    rows bigint NOT NULL,
+    digest text NOT NULL,
+    archived_at_us bigint NOT NULL,
+    rejected text NOT NULL,
+    left_out text NOT NULL
+);
 CREATE TABLE public.attempts (
     id bigint NOT NULL,
     campaign_id bigint NOT NULL,
@@ -286,8 +295,8 @@ INSERT INTO public.attempts VALUES (6, 2, 1, 'main', 'run', 1, 1772442000000000,
 INSERT INTO public.attempts VALUES (7, 2, 4, 'main', 'run', 1, 1772442000000000, 1772442000000000, 1, 50, 'accepted', 'ok', 200, 'Sent', 1, 1, 1, 50, NULL, 50, false, NULL, NULL, 0, true, true, NULL, NULL, '{"statusCode": 201, "success": true, "messages": ["Sent"], "data": {"recipients_count": 1, "message_count": 1, "sms_sent": 1, "sms_cost": 50, "new_balance": null, "unsupported_contacts_count": 0, "unsupported_contacts": []}}');
 INSERT INTO public.attempts VALUES (8, 2, 2, 'main', 'run', 1, 1772442000000000, 1772442000000000, 2, 100, 'accepted', 'ok', 200, 'Sent', 2, 1, 2, 100, NULL, 50, false, NULL, NULL, 0, true, NULL, NULL, NULL, '{"statusCode": 201, "success": true, "messages": ["Sent"], "data": {"recipients_count": 2, "message_count": 1, "sms_sent": 2, "sms_cost": 100, "new_balance": null, "unsupported_contacts_count": 0, "unsupported_contacts": []}}');
 INSERT INTO public.attempts VALUES (9, 2, 5, 'main', 'run', 1, 1772442000000000, 1772442000000000, 1, 50, 'accepted', 'ok', 200, 'Sent', 1, 1, 1, 50, NULL, 50, false, NULL, NULL, 0, true, true, NULL, NULL, '{"statusCode": 201, "success": true, "messages": ["Sent"], "data": {"recipients_count": 1, "message_count": 1, "sms_sent": 1, "sms_cost": 50, "new_balance": null, "unsupported_contacts_count": 0, "unsupported_contacts": []}}');
-INSERT INTO public.campaigns VALUES (1, 'clinic-day', '1', 'main', '127.0.0.1', 'sending', NULL, NULL, 1, 'agreed', 0, 'content', 'plan', 'people.csv', 'source', 'MamboSMS', 'customised', 'Dear friend, clinic day is Friday. Bring your card.', '{}', '["client_id"]', '{}', 12, 11, 6, 11, 550, 1795671534908727, 1772442000000000, NULL, NULL, false, NULL);
-INSERT INTO public.campaigns VALUES (2, 'flour-day', '2026-03-02', 'main', '127.0.0.1', 'complete', NULL, NULL, 1, 'agreed', 1, 'content', 'plan', 'people.csv', 'source', 'MamboSMS', 'customised', 'Dear friend, clinic day is Friday. Bring your card.', '{}', '[]', '{}', 6, 6, 3, 6, 300, 1795671534940745, 1772442000000000, 1772442060000000, NULL, false, NULL);
+INSERT INTO public.campaigns VALUES (1, 'clinic-day', '1', 'main', '127.0.0.1', 'sending', NULL, NULL, 1, 'agreed', 0, 'content', 'plan', 'people.csv', 'source', 'MamboSMS', 'customised', 'Dear friend, clinic day is Friday. Bring your card.', '{}', '["client_id"]', '{}', 12, 11, 6, 11, 550, 1795675527752460, 1772442000000000, NULL, NULL, false, NULL);
+INSERT INTO public.campaigns VALUES (2, 'flour-day', '2026-03-02', 'main', '127.0.0.1', 'complete', NULL, NULL, 1, 'agreed', 1, 'content', 'plan', 'people.csv', 'source', 'MamboSMS', 'customised', 'Dear friend, clinic day is Friday. Bring your card.', '{}', '[]', '{}', 6, 6, 3, 6, 300, 1795675527788635, 1772442000000000, 1772442060000000, NULL, false, NULL);
 INSERT INTO public.chunks VALUES (1, 5, NULL, NULL, false, 'Dear friend, clinic day is Friday. Bring your card.', 9037945635203756973, 'GSM-7', 1, 1, 50, 'in_flight', 5);
 INSERT INTO public.chunks VALUES (1, 1, NULL, NULL, false, 'Dear friend, clinic day is Friday. Bring your card.', 9037945635203756973, 'GSM-7', 1, 3, 150, 'accepted', 1);
 INSERT INTO public.chunks VALUES (1, 2, NULL, NULL, false, 'Dear friend, clinic day is Friday. Bring your card.', 9037945635203756973, 'GSM-7', 1, 2, 100, 'accepted', 2);
@@ -301,10 +310,10 @@ INSERT INTO public.chunks VALUES (2, 3, NULL, NULL, false, 'Dear friend, clinic 
 INSERT INTO public.chunks VALUES (2, 5, 1, NULL, true, 'Dear friend, clinic day is Friday. Bring your card.', 9037945635203756973, 'GSM-7', 1, 1, 50, 'accepted', 9);
 INSERT INTO public.deliveries VALUES (1, 1, 1, 'delivered', 'DELIVERED', NULL, 'export.csv', 1772442000000000);
 INSERT INTO public.deliveries VALUES (1, 8, 4, 'failed', 'FAILED', NULL, 'export.csv', 1772442000000000);
-INSERT INTO public.events VALUES (1, 1, 'main', 1795671534908727, 'planned', 'tester', '11 recipients, 6 calls');
+INSERT INTO public.events VALUES (1, 1, 'main', 1795675527752460, 'planned', 'tester', '11 recipients, 6 calls');
 INSERT INTO public.events VALUES (2, 1, 'main', 1772442000000000, 'send_started', 'tester', NULL);
 INSERT INTO public.events VALUES (3, 1, 'main', 1772442000000000, 'deliveries_imported', 'officer', 'export.csv: 2 reports');
-INSERT INTO public.events VALUES (4, 2, 'main', 1795671534940745, 'planned', 'tester', '6 recipients, 3 calls');
+INSERT INTO public.events VALUES (4, 2, 'main', 1795675527788635, 'planned', 'tester', '6 recipients, 3 calls');
 INSERT INTO public.events VALUES (5, 2, 'main', 1772442000000000, 'send_started', 'tester', NULL);
 INSERT INTO public.events VALUES (6, 2, 'main', 1772442060000000, 'complete', 'tester', NULL);
 INSERT INTO public.ledger_meta VALUES ('schema_version', '3');
@@ -330,8 +339,8 @@ INSERT INTO public.recipients VALUES (2, 1, '0772000001', 256772000001, 'MTN Uga
 INSERT INTO public.recipients VALUES (2, 3, '0772000003', 256772000003, 'MTN Uganda', NULL, 5, NULL, NULL, 1, 50, NULL);
 INSERT INTO public.recipients VALUES (2, 2, '0772000002', 256772000002, 'MTN Uganda', 'opted_out', NULL, 'Dear friend, clinic day is Friday. Bring your card.', 'GSM-7', 1, 50, NULL);
 INSERT INTO public.recipients VALUES (2, 6, '0772000006', 256772000006, 'MTN Uganda', 'opted_out', NULL, 'Dear friend, clinic day is Friday. Bring your card.', 'GSM-7', 1, 50, NULL);
-INSERT INTO public.suppressions VALUES (256772000002, 2, 1795671534957662, 'opt_outs.csv');
-INSERT INTO public.suppressions VALUES (256772000006, 2, 1795671534957662, 'opt_outs.csv');
+INSERT INTO public.suppressions VALUES (256772000002, 2, 1795675527808725, 'opt_outs.csv');
+INSERT INTO public.suppressions VALUES (256772000006, 2, 1795675527808725, 'opt_outs.csv');
 INSERT INTO public.unsupported VALUES (1, 1, '+256772000002', 2);
 SELECT pg_catalog.setval('public.account_entries_id_seq', 2, true);
 SELECT pg_catalog.setval('public.attempts_id_seq', 9, true);
@@ -342,6 +351,8 @@ ALTER TABLE ONLY public.account_entries
     ADD CONSTRAINT account_entries_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.accounts
     ADD CONSTRAINT accounts_pkey PRIMARY KEY (account);
+ALTER TABLE ONLY public.archives
+    ADD CONSTRAINT archives_pkey PRIMARY KEY (campaign_id);
 ALTER TABLE ONLY public.attempts
     ADD CONSTRAINT attempts_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.campaigns
@@ -372,6 +383,8 @@ CREATE INDEX ix_unsupported_attempt_id ON public.unsupported USING btree (attemp
 CREATE INDEX open_attempts ON public.attempts USING btree (account, campaign_id) WHERE (exposed_ugx IS NOT NULL);
 CREATE INDEX recipients_of_chunk ON public.recipients USING btree (campaign_id, chunk, "row", msisdn, estimated_ugx);
 CREATE INDEX rejected_recipients ON public.recipients USING btree (campaign_id, reason) WHERE (reason IS NOT NULL);
+ALTER TABLE ONLY public.archives
+    ADD CONSTRAINT archives_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES public.campaigns(id);
 ALTER TABLE ONLY public.attempts
     ADD CONSTRAINT attempts_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES public.campaigns(id);
 ALTER TABLE ONLY public.chunks

@@ -1,0 +1,127 @@
+"""The locks of a ledger, and who holds one that is taken.
+
+A killed process loses its locks, a stopped one keeps them. Whoever comes second is told at once who was first: the
+holder's name, computer and time stand in a file beside the lock (SQLite), or in the connection's `application_name`,
+which every user of a PostgreSQL database sees in `pg_stat_activity`. They hold no number and no secret.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from mambo_io.errors import StoreError
+from mambo_io.store_errors import WRITABLE, StoreBusy
+from mambo_io.window import KAMPALA
+
+APPLICATION = "mambo"
+_LONGEST_NAME = 63  # bytes of an application_name; PostgreSQL cuts what is longer
+_TRY_LOCK = text("SELECT pg_try_advisory_lock(:key)")
+_UNLOCK = text("SELECT pg_advisory_unlock(:key)")
+_NAME = text("SELECT current_setting('application_name')")
+_SET_NAME = text("SELECT set_config('application_name', :name, false)")
+_HOLDER = text(
+    "SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid)"
+    " WHERE locktype = 'advisory' AND granted AND objsubid = 1"
+    " AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " AND (classid::bigint << 32 | objid::bigint) = :key"
+)
+_WHO = re.compile(r"(?P<who>\S+)@(?P<computer>\S+) since (?P<since>[\d-]{10} [\d:]{5})")
+
+
+def who() -> str:
+    """The person at the keyboard, as the record names them."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # no such user in this container
+        return "unknown"
+
+
+@contextmanager
+def file_lock(folder: Path, name: str) -> Iterator[None]:
+    """Hold an OS lock on a file of `folder` that is never deleted, or raise `StoreBusy` at once."""
+    file = folder / f"{_key(name).hex()}.lock"
+    # preserve_lock_file also rules out the fallback to a lock that a killed process would leave behind.
+    lock = FileLock(file, preserve_lock_file=True)
+    holder = file.with_suffix(".holder")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise busy(name, holder_of(file)) from None
+    except OSError as error:
+        raise StoreError(f"cannot be locked ({error.strerror})", file=folder, fix=WRITABLE) from None
+    try:
+        # Not in the lock's own file: a program that tries the lock may cut that. A full disk is no reason not to send.
+        with suppress(OSError):
+            holder.write_text(_this_process(), encoding="utf-8")
+        yield
+    finally:
+        with suppress(OSError):
+            holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def holder_of(lock_file: Path) -> str:
+    """Who holds the lock of this file, as `busy` says it; an empty text where that is not known."""
+    try:
+        return _told(lock_file.with_suffix(".holder").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+@contextmanager
+def advisory_lock(connection: Connection, name: str) -> Iterator[None]:
+    """Hold a session's advisory lock of PostgreSQL on `connection`, or raise `StoreBusy` at once."""
+    key = {"key": int.from_bytes(_key(name), "big", signed=True)}
+    with connection.begin():
+        name_before = connection.scalar(_NAME)  # the connection may hold another lock
+        if not connection.scalar(_TRY_LOCK, key):
+            raise busy(name, _told(connection.scalar(_HOLDER, key) or ""))
+        label = f"{APPLICATION} {_this_process()} {name}"
+        connection.execute(_SET_NAME, {"name": label.encode()[:_LONGEST_NAME].decode(errors="ignore")})
+    try:
+        yield
+    finally:
+        # If this fails, the connection is gone, and the lock with it.
+        with suppress(DBAPIError), connection.begin():
+            connection.execute(_SET_NAME, {"name": name_before})
+            connection.execute(_UNLOCK, key)
+
+
+def busy(name: str, holder: str) -> StoreBusy:
+    """What is said to whoever comes second; `holder` is also kept on the error, for those who say it otherwise."""
+    told = StoreBusy(
+        f"another process is sending {name} from this store{holder}", fix="Wait until it ends, or stop it."
+    )
+    told.holder = holder
+    return told
+
+
+def _this_process() -> str:
+    """`grace@clinic-laptop since 2026-11-26 09:12`, in the time of Kampala."""
+    person, computer = (
+        re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)[:20] for name in (who(), socket.gethostname() or "unknown")
+    )
+    return f"{person}@{computer} since {datetime.now(KAMPALA):%Y-%m-%d %H:%M}"
+
+
+def _told(line: str) -> str:
+    found = _WHO.search(line)
+    if found is None:
+        return ""
+    return f": {found['who']} on {found['computer']}, since {found['since']}"
+
+
+def _key(name: str) -> bytes:
+    return hashlib.blake2b(name.encode(), digest_size=8).digest()

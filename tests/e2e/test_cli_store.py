@@ -1,0 +1,83 @@
+"""`mambo store move`, as its two users see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mambo_io.sandbox import SandboxHandle
+from support.cli import Cli
+
+RESOLVE = ("--accepted", "--by", "Grace", "--note", "the provider has it")
+SEND = ("send", "clinic-day.toml", "--direct", "--yes")
+
+
+def test_a_campaign_goes_on_from_where_its_ledger_was_moved(
+    cli: Cli, start_sandbox: Callable[..., SandboxHandle], postgres_url: str
+) -> None:
+    api = start_sandbox()
+    cli.use(api)
+    cli.campaign(sending={"chunk_size": 1, "canary_size": 1})
+    cli.set(MAX_COST_PER_DAY_UGX="100")
+    assert cli(*SEND).code == 3, "that is for two of three"
+
+    said = cli("store", "move", postgres_url, "--by", "Grace")
+    assert said.code == 0, said
+    assert "only-for-tests" not in said.out + said.err
+    assert "Read back and compared, row by row: 1 campaign edition, 4 people, UGX 100 charged" in said.out
+    for refused in (SEND, ("store", "move", postgres_url, "--by", "Grace"), ("pause", "clinic-day", "--by", "Grace")):
+        assert "the ledger was moved to postgresql+psycopg://mambo:***@" in cli.refused(*refused)
+    assert "Here is how it stood when it was moved:" in cli("status").out
+    assert "moved to: postgresql" in cli("store", "info").out
+
+    cli.set(STORE=postgres_url, MAX_COST_PER_DAY_UGX=None)
+    assert cli(*SEND).code == 0
+    assert cli("status", "clinic-day").pairs()["accepted"] == "3"
+    assert api.deliveries().height == 3, "nobody was messaged twice"
+    assert "moved" in cli("events").out
+
+
+def test_archived_people_are_read_and_not_messaged_again(cli: Cli, start_sandbox: Callable[..., SandboxHandle]) -> None:
+    api = start_sandbox()
+    cli.use(api)
+    cli.campaign()
+    assert cli(*SEND).code == 0
+    looked_at = [
+        ("status", "clinic-day"),
+        ("results", "clinic-day", "--edition", "1", "--output", "results.csv"),
+        ("report", "clinic-day/1", "--output", "report.csv"),
+    ]
+    said = [cli(*command).out for command in looked_at]
+    files = [(cli.folder / name).read_bytes() for name in ("results.csv", "report.csv")]
+
+    archive = ("store", "archive", "--output", "archive", "--by", "Grace")
+    assert "There is nothing to archive." in cli(*archive, "--older-than", "30d").out
+    assert "clinic-day/1: 4 people archived" in cli(*archive, "clinic-day").out
+    assert [cli(*command).out for command in looked_at] == said
+    assert [(cli.folder / name).read_bytes() for name in ("results.csv", "report.csv")] == files
+    assert "bring-back clinic-day --edition 1" in cli.refused("resolve", "clinic-day", "c0001", *RESOLVE)
+
+    cli.campaign(sending={"repeat_guard_days": 30})
+    cli(*SEND, "--edition", "2")
+    assert cli("status", "clinic-day", "--edition", "2", "--json").json["rejected"]["already_sent"] == 3
+    # Another text is planned when the guard looks back 0 days, and is to look further before it is sent.
+    other = {"name": "flour-day", "message": "The flour is ready.", "approval": "required"}
+    cli.campaign(**other, sending={"repeat_guard_days": 0})
+    cli(*SEND)
+    cli("approve", "flour-day", "--by", "Grace")
+    cli.campaign(**other, sending={"repeat_guard_days": 30})
+    assert cli.refused(*SEND) == (
+        "clinic-day.toml, repeat_guard_days: looks further back than the plan did (0 days), and clinic-day/1 is "
+        "archived by now. Set it to 0, or bring that one back: `mambo store bring-back`."
+    )
+
+    (cli.folder / "archive").rename(cli.folder / "elsewhere")
+    told = cli.refused("results", "clinic-day", "--edition", "1", "--output", "again.csv")
+    assert (
+        "archive/campaign=clinic-day/edition=1/recipients.parquet: the archive of this edition cannot be read" in told
+    )
+    (cli.folder / "elsewhere").rename(cli.folder / "archive")
+    assert cli("store", "bring-back", "clinic-day", "--edition", "1", "--by", "Grace").code == 0
+    assert cli(*looked_at[1]).code == 0
+    assert (cli.folder / "results.csv").read_bytes() == files[0]
+    assert "archived" in cli("events", "clinic-day", "--edition", "1").out
+    assert api.deliveries().height == 3
