@@ -111,16 +111,16 @@ class ServedFolder:
         end = time.monotonic() + _PATIENCE_S
         while not condition():
             assert time.monotonic() < end, self.said()
-            time.sleep(0.3)
+            time.sleep(0.5)
 
     def until_ended(self, edition: str, *states: str) -> None:
         """Until its runs have ended in these states, in the order of their start."""
         self.until(lambda: self.states(edition) == list(states))
 
-    def until_next_call(self, text: str) -> None:
-        """Until a further call with this text has come."""
-        before = self._calls(text).height
-        self.until(lambda: self._calls(text).height > before)
+    def until_next_call(self, *texts: str) -> None:
+        """Until a further call with each of these texts has come."""
+        before = {text: self._calls(text).height for text in texts}
+        self.until(lambda: all(self._calls(text).height > count for text, count in before.items()))
 
     # --- what is told -----------------------------------------------------------------------------------------------
 

@@ -34,7 +34,8 @@ FAST = "calls_per_second = 0\ncanary_size = 2\n"
 ONE_BY_ONE = f"{FAST}chunk_size = 2\nconcurrency = 1\n"
 IN_PAIRS = f"{FAST}chunk_size = 3\nconcurrency = 2\n"
 AFTER_NOON = 'window = "12:00-20:00"\n'  # so that the reminders have the day's money first
-SLOWLY = [Delay(after_s=4, times=None)]  # so that what has to happen in between does, on any machine
+# So that what has to happen between two calls does, on any machine.
+SLOWLY, SLOWER = ([Delay(after_s=seconds, times=None)] for seconds in (4, 8))
 
 
 def at(day: int, hour: int, minute: int = 0) -> datetime:
@@ -132,7 +133,7 @@ def week(
         served.close()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_week(week: ServedFolder) -> None:
     program = week.serve()
     monday(week)
@@ -168,7 +169,8 @@ def monday(week: ServedFolder) -> None:
     week.come(at(MON, 19, 30))
     week.until(lambda: all(map(week.in_flight, ["budget.", "evening.", "paused."])))
     week.mambo("pause", "paused", "--by", "Grace")
-    week.until_next_call("evening.")  # it is out when the window closes
+    week.api.set_faults(SLOWER)
+    week.until_next_call("budget.", "evening.")  # both are out when the window closes
     week.clock.move_to(at(MON, 20))
     week.api.set_faults([])
     for each in (BUDGET, EVENING, PAUSED):
@@ -198,8 +200,8 @@ def tuesday(week: ServedFolder) -> None:
 
 
 def wednesday(week: ServedFolder) -> None:
-    """A new file comes into the folder, and another one names an earlier time. The budget is raised, and what waited
-    for that is started by a person. What costs more than a day may goes on at noon."""
+    """A new file comes into the folder, and another one names an earlier time. A person raises the budget, and starts
+    what waited for that. What costs more than a day may goes on at noon."""
     week.come(at(WED, 9))
     reminders_went(week, WED)
     schedule = f'at = "{at(THU, 9):%Y-%m-%d %H:%M}"'
