@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import platform
 import re
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -36,7 +36,7 @@ _HOLDER = text(
     " AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     " AND (classid::bigint << 32 | objid::bigint) = :key"
 )
-_WHO = re.compile(r"(?P<who>\S+)@(?P<computer>\S+) since (?P<since>[\d-]{10} [\d:]{5})")
+_WHO = re.compile(r"(?P<who>\S+ on \S+) since (?P<since>[\d-]{10} [\d:]{5})")
 
 
 def who() -> str:
@@ -45,6 +45,15 @@ def who() -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # no such user in this container
         return "unknown"
+
+
+def sender_name() -> str:
+    """Who sends, and on which machine: `grace on office-pc`."""
+    return f"{who()} on {_machine()}"
+
+
+def _machine() -> str:
+    return platform.node() or "a machine without a name"
 
 
 @contextmanager
@@ -101,26 +110,21 @@ def advisory_lock(connection: Connection, name: str) -> Iterator[None]:
 
 def busy(name: str, holder: str) -> StoreBusy:
     """What is said to whoever comes second; `holder` is also kept on the error, for those who say it otherwise."""
-    told = StoreBusy(
-        f"another process is sending {name} from this store{holder}", fix="Wait until it ends, or stop it."
-    )
+    problem = f"another process is sending {name}{holder or ' from this store'}"
+    told = StoreBusy(problem, fix="Wait until it ends, or stop it there.")
     told.holder = holder
     return told
 
 
 def _this_process() -> str:
-    """`grace@clinic-laptop since 2026-11-26 09:12`, in the time of Kampala."""
-    person, computer = (
-        re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)[:20] for name in (who(), socket.gethostname() or "unknown")
-    )
-    return f"{person}@{computer} since {datetime.now(KAMPALA):%Y-%m-%d %H:%M}"
+    """`grace on office-pc since 2026-11-26 09:12`, in the time of Kampala."""
+    person, machine = (re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)[:20] for name in (who(), _machine()))
+    return f"{person} on {machine} since {datetime.now(KAMPALA):%Y-%m-%d %H:%M}"
 
 
 def _told(line: str) -> str:
     found = _WHO.search(line)
-    if found is None:
-        return ""
-    return f": {found['who']} on {found['computer']}, since {found['since']}"
+    return "" if found is None else f": {found['who']}, since {found['since']} in Kampala"
 
 
 def _key(name: str) -> bytes:

@@ -14,7 +14,7 @@ RESTORE = "Put a backup in its place: mambo store restore FILE."
 class StoreBusy(StoreError):
     """Somebody else holds the lock that was asked for; `exit_code` 2, nothing was changed.
 
-    `holder` says who (`: grace on clinic-laptop, since …`), and is empty where that is not known.
+    `holder` says who (`: grace on office-pc, since …`), and is empty where that is not known.
     """
 
     holder = ""

@@ -3,7 +3,6 @@ or was skipped. Knows nothing of sending."""
 
 from __future__ import annotations
 
-import platform
 from datetime import UTC, datetime
 
 import polars as pl
@@ -179,8 +178,3 @@ def _changes(row: CampaignRow, campaign: Campaign) -> list[str]:
         if again.content_digest != row.content_digest:
             changed.append(f"the recipients in {campaign.recipients.path}")
     return changed
-
-
-def sender_name() -> str:
-    """Who sends, and on which machine: `grace on office-pc`."""
-    return f"{who()} on {platform.node() or 'a machine without a name'}"

@@ -19,6 +19,7 @@ from mambo_io.client import AsyncMamboClient
 from mambo_io.doubts import end_orphans
 from mambo_io.errors import InputError
 from mambo_io.ledger import CampaignRow, Ledger
+from mambo_io.locks import sender_name
 from mambo_io.log import recorded_run, run_log
 from mambo_io.model import Balance, CampaignState, ChunkState, Outcome, StopReason
 from mambo_io.planning import write_suppressions
@@ -33,7 +34,7 @@ from pipelines.edition import Prepared
 from pipelines.opening import open_store
 from pipelines.opt_outs import read_suppressions
 from pipelines.planned import begun_edition as begun_edition  # callers look for these here
-from pipelines.planned import check_size, lacks_approval, plan_edition, sender_name
+from pipelines.planned import check_size, lacks_approval, plan_edition
 from pipelines.planned import check_target as check_target
 from pipelines.planned import who as who
 from pipelines.sending import Patience, Progress, RunEnd, SendLoop

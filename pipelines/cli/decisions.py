@@ -37,8 +37,7 @@ def retry(name: str, /, *, refused: bool = False, by: str, edition: str | None =
     if not by.strip():
         raise InputError("needs a name in --by", file="mambo retry")
     with open_store(load_settings()) as store:
-        ledger = Ledger(store)
-        row = ledger.get(name, edition)
+        row = Ledger(store).get(name, edition)
         with store.locked_writer(row.label) as connection:
             back = retry_refused(connection, row, who=by.strip(), now=datetime.now(UTC))
     calls = screens.count(back.calls, "API call")

@@ -74,8 +74,8 @@ def test_a_lock_is_given_back_when_the_work_fails(store: Store) -> None:
 def test_who_comes_second_is_told_at_once_and_what_to_do(store: Store) -> None:
     with store.writer() as connection, store.lock("clinic-day/1", connection):
         told = (
-            rf"^another process is sending clinic-day/1 from this store: {getpass.getuser()} on \S+, "
-            r"since \d{4}-\d\d-\d\d \d\d:\d\d\. Wait until it ends, or stop it\.$"
+            rf"^another process is sending clinic-day/1: {getpass.getuser()} on \S+, since \S+ \d\d:\d\d in Kampala\. "
+            r"Wait until it ends, or stop it there\.$"
         )
         with store.writer() as second, pytest.raises(StoreBusy, match=told), store.lock("clinic-day/1", second):
             pytest.fail("two senders of one campaign")

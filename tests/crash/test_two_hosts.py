@@ -69,7 +69,8 @@ def test_one_sends_and_the_other_takes_over_when_it_is_killed(
             time.sleep(0.05)
         refused = second.send()
         assert refused.returncode == REFUSED
-        assert re.search(r"another process is sending clinic-day/1 from this store: \S+ on \S+, since", refused.stderr)
+        told = r"another process is sending clinic-day/1: \S+ on \S+, since \S+ \S+ in Kampala\. Wait until it ends, or"
+        assert re.search(told, refused.stderr)
         sender.kill()
         sender.wait()
     check(postgres_url, api, "clinic-day", rows=rows(PEOPLE), complete=False)
