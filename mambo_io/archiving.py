@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 import polars as pl
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, insert, select
 
 from mambo_io.archives import Archive, archive_of, digest_of, file_in
 from mambo_io.bulk import insert_rows
@@ -75,13 +75,19 @@ def archive_edition(
         check_archivable(connection, campaign)
         rejected, left_out = ledger.rejected(campaign), ledger.left_out(campaign)
         file = file_in(folder.absolute(), campaign.name, campaign.edition)
-        _write(connection, campaign, file)
+        erased = _write(ledger.store, campaign, file)
+        digest = digest_of(file)
         with connection.begin():
+            connection.execute(select(campaigns.c.id).where(campaigns.c.id == campaign.id).with_for_update())
+            if connection.scalar(_persons_erased(campaign)) != erased:
+                file.unlink()
+                fix = "Nothing was archived. Try again."
+                raise StoreError("somebody was erased from it meanwhile", file=campaign.label, fix=fix)
             values = {
                 "campaign_id": campaign.id,
                 "file": str(file),
                 "rows": campaign.rows,
-                "digest": digest_of(file),
+                "digest": digest,
                 "archived_at_us": to_us(now),
                 "rejected": json.dumps(rejected),
                 "left_out": json.dumps(left_out),
@@ -101,7 +107,9 @@ def is_half_archived(connection: Connection, campaign: CampaignRow) -> bool:
     return _archive(connection, campaign) is not None and _finds(connection, its_row, ~_differs())
 
 
-def bring_back(connection: Connection, campaign: CampaignRow, *, who: str, now: datetime) -> Generator[int]:
+def bring_back(
+    store: Store, connection: Connection, campaign: CampaignRow, *, who: str, now: datetime
+) -> Generator[int]:
     """Put the people of an archived edition into the ledger again; gives how many rows are there so far.
 
     The file is not needed any more then; to remove it is the caller's. Raises `InputError` when the edition is not
@@ -122,15 +130,19 @@ def bring_back(connection: Connection, campaign: CampaignRow, *, who: str, now: 
                 insert_rows(connection, recipients, rows.filter(~pl.col("row").is_in(present)))
             done += piece.height
             yield done
-    with connection.begin():
-        if _digest(result_pieces(connection, _edition(campaign))) != _digest(archive.pieces()):
+    with store.reader() as reader, reader.begin():
+        if _digest(result_pieces(reader, _edition(campaign))) != _digest(archive.pieces()):
             raise StoreError("the ledger would not say what the archive says", file=archive.file)
+    with connection.begin():
         connection.execute(delete(archives).where(archives.c.campaign_id == campaign.id))
         _note(connection, campaign, "brought_back", f"{campaign.rows} recipients", who, now)
 
 
-def _write(connection: Connection, campaign: CampaignRow, file: Path) -> None:
-    """Write the results to `file`, read them back, and compare: rows, a digest of each, people by outcome."""
+def _write(store: Store, campaign: CampaignRow, file: Path) -> int:
+    """Write the results to `file`, read them back, and compare: rows, a digest of each, people by outcome.
+
+    Returns how often somebody had been erased from the edition by then.
+    """
     outcomes: Counter[str] = Counter()
 
     def counted(pieces: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
@@ -138,7 +150,8 @@ def _write(connection: Connection, campaign: CampaignRow, file: Path) -> None:
             outcomes.update(dict(piece["outcome"].value_counts().iter_rows()))
             yield piece
 
-    with connection.begin():
+    with store.reader() as connection, connection.begin():  # a writer's transaction would hold up every sender
+        erased = connection.scalar(_persons_erased(campaign)) or 0
         totals = totals_of(connection, campaign)
         expected = _digest(counted(result_pieces(connection, _edition(campaign))))
         people = {Outcome(outcome): rows for outcome, rows in outcomes.items()}
@@ -146,7 +159,7 @@ def _write(connection: Connection, campaign: CampaignRow, file: Path) -> None:
             raise StoreError("the results do not add up to the calls", file=campaign.label, fix="Nothing was archived.")
         if file.exists():
             if _digest(_pieces_of(file)) == expected:  # of a process that was killed before it could say so
-                return
+                return erased
             fix = "Name another folder. Nothing was archived."
             raise InputError("is the archive of another ledger's campaign of that name", file=file, fix=fix)
         _make_folders(file.parent)
@@ -155,6 +168,12 @@ def _write(connection: Connection, campaign: CampaignRow, file: Path) -> None:
     if _digest(_pieces_of(file)) != expected:
         file.unlink()
         raise StoreError("does not hold what was written to it", file=file, fix="Nothing was archived. Try again.")
+    return erased
+
+
+def _persons_erased(campaign: CampaignRow) -> Select[tuple[int]]:
+    e = events.c
+    return select(func.count()).select_from(events).where(e.campaign_id == campaign.id, e.kind == "person_erased")
 
 
 def _make_folders(folder: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, and_, delete, insert, or_, select, update
 
+from mambo_io.archives import check_not_archived
 from mambo_io.errors import InputError
 from mambo_io.ledger import to_us
 from mambo_io.model import FINAL_STATES, ChunkState
@@ -46,7 +47,8 @@ class Forgotten:
 def erase_person(connection: Connection, msisdn: int, *, who: str, now: datetime) -> Forgotten:
     """Erase the number (the digits of E.164). The name of who did it is recorded, the number is not.
 
-    Raises `InputError` while it stands in a call that is in flight, or of which nobody knows whether it was sent.
+    Raises `InputError` while it stands in a call that is in flight, or of which nobody knows whether it was sent, and
+    while it stands in an archived edition.
     """
     r, k = recipients.c, campaigns.c
     with connection.begin():
@@ -56,6 +58,7 @@ def erase_person(connection: Connection, msisdn: int, *, who: str, now: datetime
         its_editions = connection.execute(locked.with_for_update()).all()
         for edition in its_editions:
             rows = own[edition.id]
+            check_not_archived(connection, edition.id, f"{edition.name}/{edition.edition}")
             _check_nothing_open(connection, edition, rows)
             its = and_(r.campaign_id == edition.id, r.row.in_(rows))
             _erase_texts(connection, edition.id, rows)

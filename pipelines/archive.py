@@ -85,7 +85,7 @@ def bring_people_back(
     with store.locked_writer(row.label) as connection, no_imports(store, connection):
         with connection.begin():
             found = archive_of(connection, row.id)
-        for done in bring_back(connection, row, who=who, now=now):
+        for done in bring_back(store, connection, row, who=who, now=now):
             on_progress(done)
     if found is not None:
         overwrite_file(found.file)

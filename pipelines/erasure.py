@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from mambo_io.archives import archive_of
 from mambo_io.archiving import bring_back, no_imports
 from mambo_io.erasing import check_erasable, editions, ended, erase_edition, record_erased
-from mambo_io.errors import InputError
+from mambo_io.errors import InputError, Stopped
 from mambo_io.forgetting import Forgotten, erase_person
 from mambo_io.ledger import CampaignRow, Ledger
 from mambo_io.model import CampaignState
@@ -132,6 +132,8 @@ def forget(store: Store, msisdn: int, *, who: str, now: datetime) -> tuple[Forgo
     with store.writer() as connection:
         zero_what_is_freed(connection)
         forgotten = erase_person(connection, msisdn, who=who, now=now)
+    if _archived_with(store, msisdn):
+        raise Stopped("An edition with the number was archived meanwhile. The same command once more ends it.")
     return forgotten, _overwrite(store, removed)
 
 
@@ -149,7 +151,7 @@ def _brought_back(store: Store, connection: Connection, row: CampaignRow, *, who
     if archive is None:
         return []
     with no_imports(store, connection):
-        for _ in bring_back(connection, row, who=who, now=now):
+        for _ in bring_back(store, connection, row, who=who, now=now):
             pass
     overwrite_file(archive.file)
     return [archive.file]

@@ -20,6 +20,7 @@ from mambo_io.decisions import retry_refused
 from mambo_io.deliveries import people_of
 from mambo_io.erasing import editions
 from mambo_io.errors import InputError
+from mambo_io.forgetting import erase_person
 from mambo_io.ledger import CampaignRow, Ledger, to_us
 from mambo_io.model import CampaignState, Delivery
 from mambo_io.person import held_about
@@ -224,12 +225,12 @@ def test_interrupted_at_any_commit_nothing_is_lost(
         assert archivable(store, "clinic-day", None, older_than_days=None, now=LATER).editions == ()
 
         for commits in (1, 2):
-            steps = bring_back(connection, campaign, who="grace", now=LATER)
+            steps = bring_back(store, connection, campaign, who="grace", now=LATER)
             for _ in range(commits):
                 next(steps)
             steps.close()
             assert_same(everything(store, campaign), before)
-        for _ in bring_back(connection, campaign, who="grace", now=LATER):
+        for _ in bring_back(store, connection, campaign, who="grace", now=LATER):
             pass
         assert rows_of(store, recipients) == rows
         # The file is still there, as after a kill before the ledger could name it: it is taken as it is.
@@ -290,6 +291,20 @@ def test_a_person_is_found_and_erased_in_an_archive_too(store: Store, tmp_path: 
     with store.reader() as reader:
         assert held_about(reader, msisdn(8)).is_nothing
         assert not held_about(reader, msisdn(1)).is_nothing
+
+
+def test_nobody_is_erased_from_the_ledger_alone_while_a_file_has_them(store: Store, tmp_path: Path) -> None:
+    """Row 4 stands in both, because it is unverified; and a file that still has an erased person is not taken again."""
+    with store.writer() as connection:
+        campaign = complete(connection)
+        archived(store, connection, campaign, tmp_path)
+        with pytest.raises(InputError, match=r"clinic-day/1: is archived\. Bring its people back first"):
+            erase_person(connection, msisdn(4), who="grace", now=LATER)
+        for _ in bring_back(store, connection, campaign, who="grace", now=LATER):
+            pass
+        erase_person(connection, msisdn(4), who="grace", now=LATER)
+        with pytest.raises(InputError, match="is the archive of another ledger's campaign of that name"):
+            archived(store, connection, campaign, tmp_path)
 
 
 def test_an_archived_edition_is_erased_with_its_file(store: Store, tmp_path: Path) -> None:
