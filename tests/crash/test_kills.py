@@ -128,6 +128,7 @@ def test_the_judge_finds_a_sender_with_a_fault_within_fifty_kills(
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.skipif("KILLS" not in os.environ, reason="takes a while: `make crash` does it")
 def test_killed_in_settlement_it_settles_again(
     store_url: str, start_sandbox: Callable[..., SandboxHandle], tmp_path: Path
 ) -> None:

@@ -55,6 +55,7 @@ def test_of_a_hundred_simultaneous_starts_one_sends(store_url: str) -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.skipif("KILLS" not in os.environ, reason="takes a while: `make crash` does it")
 def test_of_many_commands_at_once_one_sends(
     store_url: str, start_sandbox: Callable[..., SandboxHandle], tmp_path: Path
 ) -> None:
