@@ -84,7 +84,7 @@ WEEK = {
     NEW: Story("new.", 6, (THU,), ("Completed",)),
     MOVED: Story("moved.", 6, (THU,), ("Completed",)),
     KILLED: Story("killed.", 30, (THU,), ("Crashed", "Completed")),
-    ORPHANED: Story("orphaned.", 60, (THU,), ("Completed",)),
+    ORPHANED: Story("orphaned.", 40, (THU,), ("Completed",)),
     LATE: Story("late.", 10, (), ("Skipped",)),
     TWICE: Story("twice.", 40, (SAT,), ("Completed", "Failed")),
 }
