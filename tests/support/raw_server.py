@@ -46,6 +46,7 @@ class Server:
         self._behaviour, self._tls = behaviour, tls
         self.connections = 0
         self.requests: list[bytes] = []
+        self._attending: set[asyncio.Task[None] | None] = set()  # of one that stands still nobody else knows
         self._started: Future[tuple[asyncio.AbstractEventLoop, int]] = Future()
         self._stopping = asyncio.Event()
         self._thread = threading.Thread(target=asyncio.run, args=(self._serve(),), daemon=True)
@@ -68,12 +69,14 @@ class Server:
 
     async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self._attending.add(asyncio.current_task())
         try:
             await self._behaviour(Call(reader, writer, self.requests))
         except (EOFError, OSError):
             pass  # the client went away, which many of these tests are about
         finally:
             writer.close()
+            self._attending.discard(asyncio.current_task())
 
 
 @contextmanager
