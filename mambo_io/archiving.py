@@ -22,6 +22,7 @@ from mambo_io.archives import Archive, archive_of, digest_of, file_in
 from mambo_io.bulk import insert_rows
 from mambo_io.datasets import write_dataset
 from mambo_io.errors import InputError, StoreError
+from mambo_io.event_log import add_event
 from mambo_io.ledger import CampaignRow, Ledger, campaign_row, to_us, totals_of
 from mambo_io.model import FINAL_STATES, ChunkState, Outcome
 from mambo_io.result_rows import Edition, result_pieces
@@ -93,7 +94,7 @@ def archive_edition(
                 "left_out": json.dumps(left_out),
             }
             connection.execute(insert(archives), values)
-            _note(connection, campaign, "archived", f"{campaign.rows} recipients", who, now)
+            add_event(connection, campaign, "archived", f"{campaign.rows} recipients", who, now)
     done = 0
     for some in _ranges(connection, campaign):
         with connection.begin():
@@ -135,7 +136,7 @@ def bring_back(
             raise StoreError("the ledger would not say what the archive says", file=archive.file)
     with connection.begin():
         connection.execute(delete(archives).where(archives.c.campaign_id == campaign.id))
-        _note(connection, campaign, "brought_back", f"{campaign.rows} recipients", who, now)
+        add_event(connection, campaign, "brought_back", f"{campaign.rows} recipients", who, now)
 
 
 def _write(store: Store, campaign: CampaignRow, file: Path) -> int:
@@ -271,8 +272,3 @@ def _archive(connection: Connection, campaign: CampaignRow) -> Archive | None:
 def _finds(connection: Connection, *conditions: ColumnElement[bool]) -> bool:
     with connection.begin():
         return bool(connection.scalar(select(exists().where(*conditions))))
-
-
-def _note(connection: Connection, campaign: CampaignRow, kind: str, detail: str, who: str, now: datetime) -> None:
-    values = {"campaign_id": campaign.id, "account": campaign.account, "at_us": to_us(now)}
-    connection.execute(insert(events), values | {"kind": kind, "who": who, "detail": detail})

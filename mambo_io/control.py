@@ -19,6 +19,7 @@ from sqlalchemy import Connection, func, select, update
 
 from mambo_io import statements
 from mambo_io.errors import InputError
+from mambo_io.event_log import add_event
 from mambo_io.ledger import CampaignRow, to_us
 from mambo_io.model import FINAL_STATES, CampaignState, ChunkState, StopReason
 from mambo_io.tables import campaigns, chunks
@@ -39,7 +40,7 @@ def hold(connection: Connection, campaign: CampaignRow, *, who: str, note: str |
         if found.held_by is not None:
             raise InputError(f"is paused already, by {found.held_by}", file=campaign.label)
         _change(connection, campaign, held_by=who)
-        _note(connection, campaign, "held", note, who, now)
+        add_event(connection, campaign, "held", note, who, now)
 
 
 def resume(connection: Connection, campaign: CampaignRow, *, who: str, note: str | None, now: datetime) -> None:
@@ -50,7 +51,7 @@ def resume(connection: Connection, campaign: CampaignRow, *, who: str, note: str
             fix = f"It is {found.state}; `mambo send` goes on with it." if found.state == CampaignState.PAUSED else None
             raise InputError("is not paused by anybody", file=campaign.label, fix=fix)
         _change(connection, campaign, held_by=None)
-        _note(connection, campaign, "resumed", note, who, now)
+        add_event(connection, campaign, "resumed", note, who, now)
 
 
 def cancel(connection: Connection, campaign: CampaignRow, *, who: str, note: str | None, now: datetime) -> Cancelled:
@@ -74,7 +75,7 @@ def cancel(connection: Connection, campaign: CampaignRow, *, who: str, note: str
             held_by=None,
             ended_at_us=to_us(now),
         )
-        _note(connection, campaign, "cancelled", note, who, now)
+        add_event(connection, campaign, "cancelled", note, who, now)
     return Cancelled(calls, int(recipients))
 
 
@@ -104,7 +105,7 @@ def approve(connection: Connection, campaign: CampaignRow, *, who: str, digest: 
             stop_detail=None,
         )
         sums = f"{campaign.sendable} recipients, {campaign.calls} calls, UGX {campaign.estimated_ugx}"
-        _note(connection, campaign, "approved", f"{sums}; plan {found.plan_digest}", who, now)
+        add_event(connection, campaign, "approved", f"{sums}; plan {found.plan_digest}", who, now)
 
 
 def await_approval(connection: Connection, campaign: CampaignRow) -> None:
@@ -143,19 +144,3 @@ def _open_edition(connection: Connection, campaign: CampaignRow) -> Any:
 
 def _change(connection: Connection, campaign: CampaignRow, **values: Any) -> None:
     connection.execute(update(campaigns).where(campaigns.c.id == campaign.id).values(values))
-
-
-def _note(
-    connection: Connection, campaign: CampaignRow, kind: str, detail: str | None, who: str, now: datetime
-) -> None:
-    connection.execute(
-        statements.ADD_EVENT,
-        {
-            "campaign_id": campaign.id,
-            "account": campaign.account,
-            "at_us": to_us(now),
-            "kind": kind,
-            "who": who,
-            "detail": detail,
-        },
-    )

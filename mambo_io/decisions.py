@@ -12,13 +12,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, select, update
 
 from mambo_io.archives import check_not_archived
 from mambo_io.errors import InputError
-from mambo_io.ledger import CampaignRow, to_us
+from mambo_io.event_log import add_event
+from mambo_io.ledger import CampaignRow
 from mambo_io.model import CampaignState, ChunkState
-from mambo_io.tables import campaigns, chunks, events
+from mambo_io.tables import campaigns, chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +56,5 @@ def retry_refused(connection: Connection, campaign: CampaignRow, *, who: str, no
             .where(campaigns.c.id == campaign.id)
             .values(state=CampaignState.PAUSED, stop_reason="resolved", stop_detail=None)
         )
-        connection.execute(
-            insert(events),
-            {
-                "campaign_id": campaign.id,
-                "account": campaign.account,
-                "at_us": to_us(now),
-                "kind": "retry_refused",
-                "who": who,
-                "detail": f"{calls} calls, {recipients} recipients",
-            },
-        )
+        add_event(connection, campaign, "retry_refused", f"{calls} calls, {recipients} recipients", who, now)
     return PutBack(calls, int(recipients))

@@ -11,10 +11,11 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, literal_column, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, literal_column, select
 
 from mambo_io.bulk import fetch_all, fetch_pieces, insert_rows
-from mambo_io.ledger import to_us
+from mambo_io.event_log import add_event
+from mambo_io.ledger import campaign_row, to_us
 from mambo_io.model import ChunkState, Outcome
 from mambo_io.tables import (
     archives,
@@ -22,7 +23,6 @@ from mambo_io.tables import (
     campaigns,
     chunks,
     deliveries,
-    events,
     outcome_of_chunk,
     recipient_exceptions,
     recipients,
@@ -94,18 +94,8 @@ def record_reports(connection: Connection, reports: pl.DataFrame, *, source: str
             insert_rows(connection, deliveries, written.slice(start, _ROWS_A_COMMIT))
     with connection.begin():
         for campaign_id, count in reports.group_by("campaign_id", maintain_order=True).len().iter_rows():
-            account = connection.scalar(select(campaigns.c.account).where(campaigns.c.id == campaign_id))
-            connection.execute(
-                insert(events),
-                {
-                    "campaign_id": campaign_id,
-                    "account": account,
-                    "at_us": to_us(now),
-                    "kind": "deliveries_imported",
-                    "who": who,
-                    "detail": f"{source}: {count} reports",
-                },
-            )
+            campaign = campaign_row(connection.execute(select(campaigns).where(campaigns.c.id == campaign_id)).one())
+            add_event(connection, campaign, "deliveries_imported", f"{source}: {count} reports", who, now)
 
 
 def _calls(connection: Connection, campaign_id: int) -> pl.DataFrame:

@@ -34,13 +34,13 @@ from sqlalchemy import (
     delete,
     exists,
     func,
-    insert,
     or_,
     select,
     update,
 )
 
 from mambo_io.errors import InputError
+from mambo_io.event_log import add_event
 from mambo_io.ledger import CampaignRow, campaign_row, to_us
 from mambo_io.model import FINAL_STATES, CampaignState, ChunkState
 from mambo_io.tables import (
@@ -149,7 +149,7 @@ def record_erased(connection: Connection, campaign: CampaignRow, *, who: str, no
     with connection.begin():
         its = and_(events.c.campaign_id == campaign.id, events.c.kind == "erased")
         if not connection.scalar(select(exists().where(its))):
-            _note(connection, campaign, "erased", f"{campaign.rows} recipients, {campaign.calls} calls", who, now)
+            add_event(connection, campaign, "erased", f"{campaign.rows} recipients, {campaign.calls} calls", who, now)
 
 
 def _mark(connection: Connection, campaign: CampaignRow, who: str, now: datetime) -> None:
@@ -160,7 +160,7 @@ def _mark(connection: Connection, campaign: CampaignRow, who: str, now: datetime
     values |= {"settings": json.dumps(kept, sort_keys=True), "stop_detail": None}
     if campaign.erased_at is None:
         values["erased_at_us"] = to_us(now)
-        _note(connection, campaign, "erasing", None, who, now)
+        add_event(connection, campaign, "erasing", None, who, now)
     connection.execute(update(campaigns).where(campaigns.c.id == campaign.id).values(values))
     of_campaign = and_(events.c.campaign_id == campaign.id, events.c.detail.is_not(None))
     for event in connection.execute(select(events.c.id, events.c.kind, events.c.detail).where(of_campaign)).all():
@@ -192,19 +192,3 @@ def _ranges(
         return
     for start in range(first, last + 1, ROWS_A_COMMIT):
         yield and_(where, column >= start, column < start + ROWS_A_COMMIT)
-
-
-def _note(
-    connection: Connection, campaign: CampaignRow, kind: str, detail: str | None, who: str, now: datetime
-) -> None:
-    connection.execute(
-        insert(events),
-        {
-            "campaign_id": campaign.id,
-            "account": campaign.account,
-            "at_us": to_us(now),
-            "kind": kind,
-            "who": who,
-            "detail": detail,
-        },
-    )

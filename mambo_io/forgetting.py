@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, and_, delete, insert, or_, select, update
+from sqlalchemy import Column, Connection, and_, delete, or_, select, update
 
 from mambo_io.archives import check_not_archived
 from mambo_io.errors import InputError
-from mambo_io.ledger import to_us
+from mambo_io.event_log import add_event
+from mambo_io.ledger import CampaignRow, call_name, campaign_row
 from mambo_io.model import FINAL_STATES, ChunkState
 from mambo_io.person import HIDDEN, calls_of, naming, own_rows, written_number
 from mambo_io.tables import (
@@ -54,11 +55,11 @@ def erase_person(connection: Connection, msisdn: int, *, who: str, now: datetime
     with connection.begin():
         own = own_rows(connection, msisdn)
         # No sender claims a call of these while they are locked.
-        locked = select(k.id, k.name, k.edition, k.account, k.state).where(k.id.in_(own)).order_by(k.id)
-        its_editions = connection.execute(locked.with_for_update()).all()
+        locked = select(campaigns).where(k.id.in_(own)).order_by(k.id).with_for_update()
+        its_editions = [campaign_row(row) for row in connection.execute(locked)]
         for edition in its_editions:
             rows = own[edition.id]
-            check_not_archived(connection, edition.id, f"{edition.name}/{edition.edition}")
+            check_not_archived(connection, edition.id, edition.label)
             _check_nothing_open(connection, edition, rows)
             its = and_(r.campaign_id == edition.id, r.row.in_(rows))
             _erase_texts(connection, edition.id, rows)
@@ -69,17 +70,8 @@ def erase_person(connection: Connection, msisdn: int, *, who: str, now: datetime
             of_edition = select(attempts.c.id).where(attempts.c.campaign_id == edition.id)
             contacts = and_(unsupported.c.row.in_(rows), unsupported.c.attempt_id.in_(of_edition))
             connection.execute(delete(unsupported).where(contacts))
-            connection.execute(
-                insert(events),
-                {
-                    "campaign_id": edition.id,
-                    "account": edition.account,
-                    "at_us": to_us(now),
-                    "kind": "person_erased",
-                    "who": who,
-                    "detail": f"{len(rows)} row{'' if len(rows) == 1 else 's'}",
-                },
-            )
+            detail = f"{len(rows)} row{'' if len(rows) == 1 else 's'}"
+            add_event(connection, edition, "person_erased", detail, who, now)
         finished = select(k.id).where(k.state.in_(FINAL_STATES))
         of_finished = and_(suppressions.c.msisdn == msisdn, suppressions.c.campaign_id.in_(finished))
         connection.execute(delete(suppressions).where(of_finished))
@@ -88,11 +80,11 @@ def erase_person(connection: Connection, msisdn: int, *, who: str, now: datetime
         rows=sum(map(len, own.values())),
         editions=len(own),
         mentions=mentions,
-        open_editions=tuple(f"{row.name}/{row.edition}" for row in its_editions if row.state not in FINAL_STATES),
+        open_editions=tuple(row.label for row in its_editions if row.state not in FINAL_STATES),
     )
 
 
-def _check_nothing_open(connection: Connection, edition: Any, rows: list[int]) -> None:
+def _check_nothing_open(connection: Connection, edition: CampaignRow, rows: list[int]) -> None:
     r, c = recipients.c, chunks.c
     chunk = connection.execute(
         select(c.chunk, c.state)
@@ -110,7 +102,7 @@ def _check_nothing_open(connection: Connection, edition: Any, rows: list[int]) -
         problem, fix = "may have been sent; nobody knows", f"Find out: mambo settle {name}; or say so: mambo resolve."
     raise InputError(
         f"the number stands in a call that {problem}",
-        file=f"{edition.name}/{edition.edition}/c{chunk.chunk:04d}",
+        file=call_name(edition, chunk.chunk),
         fix=f"Nothing was erased. {fix}",
     )
 

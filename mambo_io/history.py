@@ -10,9 +10,9 @@ from typing import Any
 import polars as pl
 from sqlalchemy import Connection, select
 
-from mambo_io import statements
 from mambo_io.bulk import fetch_all
-from mambo_io.ledger import CampaignRow, to_us
+from mambo_io.event_log import add_event
+from mambo_io.ledger import CampaignRow
 from mambo_io.masking import mask_text
 from mambo_io.tables import campaigns, events
 
@@ -55,17 +55,10 @@ def record_alert(
 ) -> None:
     """That the owner's command was told of a problem (`told`), or why that failed."""
     with connection.begin():
-        connection.execute(
-            statements.ADD_EVENT,
-            {
-                "campaign_id": campaign.id,
-                "account": campaign.account,
-                "at_us": to_us(now),
-                "kind": "alerted" if failure is None else "alert_failed",
-                "who": who,
-                "detail": told if failure is None else f"{told}: {failure}",
-            },
-        )
+        if failure is None:
+            add_event(connection, campaign, "alerted", told, who, now)
+        else:
+            add_event(connection, campaign, "alert_failed", f"{told}: {failure}", who, now)
 
 
 def _masked(text: str | None) -> str | None:

@@ -39,13 +39,14 @@ from sqlalchemy import (
 
 from mambo_io.bulk import fetch_pieces, insert_rows
 from mambo_io.errors import InputError, StoreError
-from mambo_io.ledger import campaign_row, to_us, totals_of
+from mambo_io.event_log import add_event
+from mambo_io.ledger import campaign_row, totals_of
 from mambo_io.places import parse_url
 from mambo_io.restored import check_confirmed, nobody_sends
 from mambo_io.side_file import kept_replies
 from mambo_io.sqlite_file import MOVED, write_note
 from mambo_io.store import MOVED_TO, MOVING, Store, was_moved
-from mambo_io.tables import SCHEMA_VERSION, campaigns, events, ledger_meta, metadata
+from mambo_io.tables import SCHEMA_VERSION, campaigns, ledger_meta, metadata
 
 _MOVED_FROM = "moved_from"  # in the target's `ledger_meta`: the computer and path of the ledger that was moved
 _TABLES = [each for each in metadata.sorted_tables if each is not ledger_meta]
@@ -84,7 +85,7 @@ def move(source: Store, url: str, *, who: str, now: datetime, on_progress: OnPro
             with source.writer() as connection, connection.begin(), nobody_sends(source.path):
                 check_confirmed(connection)
                 _check_replies(source, connection)
-                _note(connection, f"to {target.name}", who, now)
+                add_event(connection, None, "moved", f"to {target.name}", who, now)
                 with into.begin():
                     _take(into, target, origin)
                     copied = _copy(connection, into, on_progress)
@@ -219,8 +220,3 @@ def _is_moving(into: Connection) -> bool:
 
 def _value(into: Connection, key: str) -> str | None:
     return into.scalar(select(ledger_meta.c.value).where(ledger_meta.c.key == key))
-
-
-def _note(connection: Connection, detail: str, who: str, now: datetime) -> None:
-    values = {"account": "", "at_us": to_us(now), "kind": "moved", "who": who, "detail": detail}
-    connection.execute(insert(events), values)

@@ -15,13 +15,14 @@ from datetime import datetime
 from itertools import chain
 
 import polars as pl
-from sqlalchemy import BindParameter, Connection, delete, func, insert, literal, select
+from sqlalchemy import BindParameter, Connection, delete, func, literal, select
 
 from mambo_io.bulk import fetch_all, fetch_pieces, frame_of, insert_rows, is_listed
 from mambo_io.errors import InputError
-from mambo_io.ledger import OptOut, on_list, opt_out_of, to_us
+from mambo_io.event_log import add_event
+from mambo_io.ledger import OptOut, on_list, opt_out_of
 from mambo_io.masking import mask_number, mask_text
-from mambo_io.tables import events, ledger_meta, suppressions
+from mambo_io.tables import ledger_meta, suppressions
 from mambo_io.window import KAMPALA
 
 _ROWS_A_COMMIT = 50_000  # so that a sender beside us never waits long
@@ -57,7 +58,7 @@ def record(
                 counts_told = [(added, "added"), (earlier, "with an earlier day than before")]
                 told = ", ".join(f"{number} {words}" for number, words in counts_told if number)
                 known_from = "" if source == subject else f", {mask_text(source)}"
-                _note(connection, "opt_outs_added", f"{subject}{known_from}: {told}", who, now)
+                add_event(connection, None, "opt_outs_added", f"{subject}{known_from}: {told}", who, now)
     return Recorded(added, earlier, entries.height - added - earlier)
 
 
@@ -75,7 +76,7 @@ def remove(connection: Connection, msisdn: int, *, note: str, who: str, now: dat
         connection.execute(delete(suppressions).where(on_list, suppressions.c.msisdn == msisdn))
         since = f"{found.since.astimezone(KAMPALA):%Y-%m-%d}"
         detail = f"{masked}, since {since}, {mask_text(found.source)}: {mask_text(note)}"
-        _note(connection, "opt_out_removed", detail, who, now)
+        add_event(connection, None, "opt_out_removed", detail, who, now)
     return found
 
 
@@ -153,9 +154,3 @@ def _any_of(numbers: pl.Series) -> BindParameter[str]:
 def _lock(connection: Connection) -> None:
     """Keep others from changing the list until the transaction ends; SQLite has one writer anyway."""
     connection.execute(select(ledger_meta.c.value).where(ledger_meta.c.key == "schema_version").with_for_update())
-
-
-def _note(connection: Connection, kind: str, detail: str, who: str, now: datetime) -> None:
-    """An event of the whole ledger."""
-    values = {"campaign_id": None, "account": "", "kind": kind, "who": who, "detail": detail}
-    connection.execute(insert(events), values | {"at_us": to_us(now)})

@@ -7,7 +7,7 @@ plan `planned`. What a broken plan left is deleted at the next start. The campai
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,9 +18,10 @@ from sqlalchemy import Connection, Table, delete, insert, select, update
 from mambo_io import statements
 from mambo_io.bulk import insert_rows
 from mambo_io.errors import Stopped
+from mambo_io.event_log import add_event
 from mambo_io.ledger import CampaignRow, campaign_row, to_us
 from mambo_io.model import CampaignState, CanaryState, ChunkState, StopReason
-from mambo_io.tables import campaigns, chunks, events, recipients, suppressions
+from mambo_io.tables import campaigns, chunks, recipients, suppressions
 
 ROWS_A_COMMIT = 50_000
 
@@ -69,9 +70,9 @@ def write_plan(connection: Connection, plan: Plan, *, who: str, awaits_approval:
     Nothing is sent of one that `awaits_approval` before a person has approved it.
     """
     delete_unstarted(connection, plan.name, plan.edition)
-    now_us = to_us(datetime.now(UTC))
+    now = datetime.now(UTC)
     with connection.begin():
-        campaign_id = _add_campaign(connection, plan, CampaignState.PLANNING, now_us)
+        campaign_id = _add_campaign(connection, plan, CampaignState.PLANNING, now)
     _insert_in_batches(connection, chunks, _chunk_rows(plan, campaign_id))
     for piece in plan.recipients:
         _insert_in_batches(connection, recipients, _recipient_rows(piece, plan.kept_columns, campaign_id))
@@ -83,31 +84,13 @@ def write_plan(connection: Connection, plan: Plan, *, who: str, awaits_approval:
                 "state": CampaignState.AWAITING_APPROVAL,
                 "stop_reason": StopReason.APPROVAL.value,
             }
-        connection.execute(update(campaigns).where(campaigns.c.id == campaign_id).values(end))
-        connection.execute(
-            insert(events),
-            {
-                "campaign_id": campaign_id,
-                "account": plan.account,
-                "at_us": now_us,
-                "kind": "planned",
-                "who": who,
-                "detail": f"{plan.sendable} recipients, {plan.chunks.height} calls",
-            },
-        )
+        planned = _changed(connection, campaign_id, end)
+        detail = f"{plan.sendable} recipients, {plan.chunks.height} calls"
+        add_event(connection, planned, "planned", detail, who, now)
         if plan.listed is not None:
-            connection.execute(
-                insert(events),
-                {
-                    "campaign_id": campaign_id,
-                    "account": plan.account,
-                    "at_us": now_us,
-                    "kind": "transactional",
-                    "who": who,
-                    "detail": f"the list of opt-outs is not asked; {plan.listed} of the recipients are on it",
-                },
-            )
-        return campaign_row(connection.execute(select(campaigns).where(campaigns.c.id == campaign_id)).one())
+            detail = f"the list of opt-outs is not asked; {plan.listed} of the recipients are on it"
+            add_event(connection, planned, "transactional", detail, who, now)
+    return planned
 
 
 def write_skipped(connection: Connection, plan: Plan, *, detail: str, who: str, now: datetime) -> CampaignRow:
@@ -118,25 +101,22 @@ def write_skipped(connection: Connection, plan: Plan, *, detail: str, who: str, 
     assert not plan.rows, "nobody is planned in an edition that is skipped"
     delete_unstarted(connection, plan.name, plan.edition)
     with connection.begin():
-        campaign_id = _add_campaign(connection, plan, CampaignState.SKIPPED, to_us(now))
-        its_row = campaigns.c.id == campaign_id
+        campaign_id = _add_campaign(connection, plan, CampaignState.SKIPPED, now)
         end = {"stop_reason": StopReason.TOO_LATE.value, "stop_detail": detail, "ended_at_us": to_us(now)}
-        connection.execute(update(campaigns).where(its_row).values(end))
+        skipped = _changed(connection, campaign_id, end)
+        add_event(connection, skipped, "skipped", detail, who, now)
+    return skipped
+
+
+def _changed(connection: Connection, campaign_id: int, values: Mapping[str, object]) -> CampaignRow:
+    return campaign_row(
         connection.execute(
-            insert(events),
-            {
-                "campaign_id": campaign_id,
-                "account": plan.account,
-                "at_us": to_us(now),
-                "kind": "skipped",
-                "who": who,
-                "detail": detail,
-            },
-        )
-        return campaign_row(connection.execute(select(campaigns).where(its_row)).one())
+            update(campaigns).where(campaigns.c.id == campaign_id).values(values).returning(campaigns)
+        ).one()
+    )
 
 
-def _add_campaign(connection: Connection, plan: Plan, state: CampaignState, now_us: int) -> int:
+def _add_campaign(connection: Connection, plan: Plan, state: CampaignState, now: datetime) -> int:
     campaign_id: int = connection.execute(
         insert(campaigns).returning(campaigns.c.id),
         {
@@ -162,7 +142,7 @@ def _add_campaign(connection: Connection, plan: Plan, state: CampaignState, now_
             "calls": plan.chunks.height,
             "segments": plan.segments,
             "estimated_ugx": plan.estimated_ugx,
-            "planned_at_us": now_us,
+            "planned_at_us": to_us(now),
             "is_test": plan.is_test,
         },
     ).scalar_one()

@@ -18,14 +18,15 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Connection, delete, func, insert, select
 
 from mambo_io.errors import StoreError
-from mambo_io.ledger import CampaignRow, campaign_row, to_us
+from mambo_io.event_log import add_event
+from mambo_io.ledger import CampaignRow, campaign_row
 from mambo_io.locks import holder_of
 from mambo_io.model import FINAL_STATES, CampaignState
 from mambo_io.places import parse_url
 from mambo_io.sqlite_file import MOVED, check_its_own_log, note_beside, write_note
 from mambo_io.store import MOVED_TO, Store, locks_folder
 from mambo_io.store_errors import WRITABLE, StoreBusy
-from mambo_io.tables import SCHEMA_VERSION, attempts, campaigns, events, ledger_meta
+from mambo_io.tables import SCHEMA_VERSION, attempts, campaigns, ledger_meta
 from mambo_io.upgrades import copy_before_upgrade
 from mambo_io.window import KAMPALA
 
@@ -85,7 +86,7 @@ def confirm(connection: Connection, *, who: str, now: datetime) -> None:
     with connection.begin():
         if connection.execute(delete(ledger_meta).where(ledger_meta.c.key == _UNCONFIRMED)).rowcount == 0:
             raise StoreError("there is nothing to confirm", fix="Only a ledger that was restored asks for it.")
-        _note(connection, "restore_confirmed", None, who, now)
+        add_event(connection, None, "restore_confirmed", None, who, now)
 
 
 def check_confirmed(connection: Connection) -> None:
@@ -142,9 +143,9 @@ def _mark(path: Path, *, who: str, now: datetime) -> tuple[int, list[CampaignRow
         connection.execute(delete(ledger_meta).where(ledger_meta.c.key == _UNCONFIRMED))
         when = f"{now.astimezone(KAMPALA):%Y-%m-%d at %H:%M}"
         connection.execute(insert(ledger_meta), {"key": _UNCONFIRMED, "value": when})
-        _note(connection, "restored", f"it ends with call {newest_call}", who, now)
+        add_event(connection, None, "restored", f"it ends with call {newest_call}", who, now)
         for row in open_campaigns:
-            _note(connection, "restored", f"{row.state} in the backup", who, now, row)
+            add_event(connection, row, "restored", f"{row.state} in the backup", who, now)
     return newest_call, open_campaigns
 
 
@@ -162,20 +163,3 @@ def _set_aside(path: Path, now: datetime) -> Path | None:
 
 def _files(path: Path) -> tuple[Path, Path, Path]:
     return path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
-
-
-def _note(
-    connection: Connection, kind: str, detail: str | None, who: str, now: datetime, row: CampaignRow | None = None
-) -> None:
-    """An event, of the whole ledger where it is of no campaign."""
-    connection.execute(
-        insert(events),
-        {
-            "campaign_id": None if row is None else row.id,
-            "account": "" if row is None else row.account,
-            "at_us": to_us(now),
-            "kind": kind,
-            "who": who,
-            "detail": detail,
-        },
-    )

@@ -25,6 +25,7 @@ from mambo_io import statements
 from mambo_io.call_ends import CallEnd, ClaimedCall, record_end
 from mambo_io.client import boot_time_s
 from mambo_io.errors import Stopped
+from mambo_io.event_log import add_event
 from mambo_io.ledger import US, CampaignRow, from_us, to_us
 from mambo_io.model import CampaignState, CanaryState, ChunkState, Verdict
 from mambo_io.prepared import Prepared
@@ -415,14 +416,4 @@ class Sender:
     # --- small pieces -----------------------------------------------------------------------------------------------
 
     def _note(self, now: datetime, kind: str, detail: str | None) -> None:
-        self._connection.execute(
-            statements.ADD_EVENT,
-            {
-                "campaign_id": self._campaign.id,
-                "account": self._campaign.account,
-                "at_us": to_us(now),
-                "kind": kind,
-                "who": self._who,
-                "detail": detail,
-            },
-        )
+        add_event(self._connection, self._campaign, kind, detail, self._who, now)

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Row, and_, insert, select, update
 from mambo_io import statements
 from mambo_io.call_ends import CallEnd, ClaimedCall, divide, record_end
 from mambo_io.errors import InputError
+from mambo_io.event_log import add_event
 from mambo_io.ledger import CampaignRow, call_name, from_us, to_us
 from mambo_io.model import (
     Action,
@@ -107,7 +108,7 @@ def record_person(
         )
         if not reached:
             _divide_again(connection, campaign, row)
-        _add_event(
+        add_event(
             connection, campaign, "resolved", f"row {row} {'accepted' if reached else 'not reached'}: {note}", who, now
         )
 
@@ -233,18 +234,4 @@ def _move_to_the_end(connection: Connection, campaign: CampaignRow, chunk: int) 
 
 
 def _note(connection: Connection, campaign: CampaignRow, chunk: int, detail: str, who: str, now: datetime) -> None:
-    _add_event(connection, campaign, "settled", f"{call_name(campaign, chunk)} {detail}", who, now)
-
-
-def _add_event(connection: Connection, campaign: CampaignRow, kind: str, detail: str, who: str, now: datetime) -> None:
-    connection.execute(
-        statements.ADD_EVENT,
-        {
-            "campaign_id": campaign.id,
-            "account": campaign.account,
-            "at_us": to_us(now),
-            "kind": kind,
-            "who": who,
-            "detail": detail,
-        },
-    )
+    add_event(connection, campaign, "settled", f"{call_name(campaign, chunk)} {detail}", who, now)

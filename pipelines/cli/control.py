@@ -8,11 +8,11 @@ from pathlib import Path
 
 from mambo_io import control
 from mambo_io.doubts import end_orphans
-from mambo_io.errors import InputError
 from mambo_io.ledger import Ledger
 from mambo_io.settings import load_settings
 from mambo_io.store import StoreBusy
 from pipelines.cli import screens
+from pipelines.cli.people import named
 from pipelines.opening import open_store, send_command
 
 
@@ -35,7 +35,7 @@ def pause(name: str, /, *, by: str, edition: str | None = None, note: str | None
     note
         Why; recorded.
     """
-    who = _person(by, "mambo pause")
+    who = named(by, "mambo pause")
     with open_store(load_settings()) as store, store.writer() as connection:
         row = Ledger(store).get(name, edition)
         control.hold(connection, row, who=who, note=note, now=datetime.now(UTC))
@@ -62,7 +62,7 @@ def resume(name: str, /, *, by: str, edition: str | None = None, note: str | Non
     note
         Why; recorded.
     """
-    who = _person(by, "mambo resume")
+    who = named(by, "mambo resume")
     with open_store(load_settings()) as store, store.writer() as connection:
         row = Ledger(store).get(name, edition)
         control.resume(connection, row, who=who, note=note, now=datetime.now(UTC))
@@ -90,7 +90,7 @@ def cancel(name: str, /, *, by: str, edition: str | None = None, note: str | Non
     note
         Why; recorded.
     """
-    who = _person(by, "mambo cancel")
+    who = named(by, "mambo cancel")
     with open_store(load_settings()) as store, store.writer() as connection:
         row = Ledger(store).get(name, edition)
         cancelled = control.cancel(connection, row, who=who, note=note, now=datetime.now(UTC))
@@ -121,7 +121,7 @@ def approve(name: str, /, *, by: str, edition: str | None = None, digest: str | 
     digest
         The plan that you have looked at, as `mambo status` names it; another one is refused.
     """
-    who = _person(by, "mambo approve")
+    who = named(by, "mambo approve")
     with open_store(load_settings()) as store, store.writer() as connection:
         row = Ledger(store).get(name, edition)
         control.approve(connection, row, who=who, digest=digest, now=datetime.now(UTC))
@@ -129,9 +129,3 @@ def approve(name: str, /, *, by: str, edition: str | None = None, digest: str | 
     screens.say(f"{row.label} is approved.")
     screens.say("Next:", command=send_command(Path(f"{row.name}.toml"), row.edition))
     return 0
-
-
-def _person(by: str, command: str) -> str:
-    if not by.strip():
-        raise InputError("needs a name in --by", file=command)
-    return by.strip()

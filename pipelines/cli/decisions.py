@@ -10,6 +10,7 @@ from mambo_io.errors import InputError
 from mambo_io.ledger import Ledger
 from mambo_io.settings import load_settings
 from pipelines.cli import screens
+from pipelines.cli.people import named
 from pipelines.opening import open_store, send_command
 
 
@@ -34,12 +35,11 @@ def retry(name: str, /, *, refused: bool = False, by: str, edition: str | None =
     """
     if not refused:
         raise InputError("needs --refused: only calls that the API refused can be put back", file="mambo retry")
-    if not by.strip():
-        raise InputError("needs a name in --by", file="mambo retry")
+    who = named(by, "mambo retry")
     with open_store(load_settings()) as store:
         row = Ledger(store).get(name, edition)
         with store.locked_writer(row.label) as connection:
-            back = retry_refused(connection, row, who=by.strip(), now=datetime.now(UTC))
+            back = retry_refused(connection, row, who=who, now=datetime.now(UTC))
     calls = screens.count(back.calls, "API call")
     screens.say(f"{calls} to {screens.people(back.recipients)} planned again in {row.label}.")
     screens.say("Next:", command=send_command(Path(f"{row.name}.toml"), row.edition))

@@ -16,6 +16,7 @@ from mambo_io.person import Held, held_about
 from mambo_io.settings import load_settings
 from mambo_io.store import Store
 from pipelines.cli import screens
+from pipelines.cli.people import named
 from pipelines.erasure import (
     Choice,
     Overwritten,
@@ -78,7 +79,7 @@ def person(
         assert verdict.reason is not None
         raise InputError(f"is no mobile number of Uganda: {verdict.reason.meaning}", key="NUMBER", value=number)
     msisdn = int(verdict.e164[1:])
-    who = _person(by, "mambo person --erase") if erase else ""
+    who = named(by, "mambo person --erase") if erase else ""
     if erase and not yes:
         screens.check_somebody_is_there("erase")
     with open_store(load_settings()) as store:
@@ -161,7 +162,7 @@ def erase(
     json
         One line for a program.
     """
-    who = _person(by, "mambo erase")
+    who = named(by, "mambo erase")
     if (name is None) == (older_than is None) or (edition is not None and name is None):
         raise InputError("needs a campaign's name, or --older-than", file="mambo erase")
     if not yes:
@@ -250,9 +251,3 @@ def _show_overwritten(overwritten: Overwritten, store: Store) -> None:
 
 def _recipients(choice: Choice) -> int:
     return sum(row.rows for row in choice.editions)
-
-
-def _person(by: str | None, command: str) -> str:
-    if by is None or not by.strip():
-        raise InputError("needs a name in --by", file=command)
-    return by.strip()

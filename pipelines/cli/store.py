@@ -11,6 +11,7 @@ from mambo_io.errors import InputError
 from mambo_io.ledger import Ledger
 from mambo_io.settings import load_settings
 from pipelines.cli import screens
+from pipelines.cli.people import named
 from pipelines.opening import open_store
 
 store = App(name="store", help="Look at the ledger's store, back it up, move it, archive.")
@@ -116,7 +117,7 @@ def confirm(*, by: str) -> int:
     """
     from mambo_io.restored import confirm as record_confirmation
 
-    who = _person(by)
+    who = named(by, "mambo store confirm")
     with open_store(load_settings()) as opened, opened.writer() as connection:
         record_confirmation(connection, who=who, now=datetime.now(UTC))
     screens.say(f"{opened.name} may be sent from again")
@@ -144,7 +145,7 @@ def move(url: str, /, *, by: str, json: bool = False) -> int:
     """
     from mambo_io.moving import move as move_whole
 
-    who = _person(by)
+    who = named(by, "mambo store move")
     with open_store(load_settings()) as opened, screens.working() as on_step:
         moved = move_whole(
             opened,
@@ -209,7 +210,7 @@ def archive(
 
     if (name is None) == (older_than is None) or (edition is not None and name is None):
         raise InputError("needs a campaign's name, or --older-than", file="mambo store archive")
-    who = _person(by)
+    who = named(by, "mambo store archive")
     now = datetime.now(UTC)
     days = None if older_than is None else days_of(older_than)
     with open_store(load_settings()) as opened, screens.working() as on_step:
@@ -255,7 +256,7 @@ def bring_back(name: str, /, *, by: str, edition: str | None = None) -> int:
     """
     from pipelines.archive import bring_people_back
 
-    who = _person(by)
+    who = named(by, "mambo store bring-back")
     with open_store(load_settings()) as opened, screens.working() as on_step:
         row = bring_people_back(
             opened,
@@ -267,9 +268,3 @@ def bring_back(name: str, /, *, by: str, edition: str | None = None) -> int:
         )
     screens.say(f"{row.label}: {screens.people(row.rows)} in the ledger again")
     return 0
-
-
-def _person(by: str) -> str:
-    if not by.strip():
-        raise InputError("needs a name", key="--by")
-    return by.strip()
