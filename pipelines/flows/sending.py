@@ -7,17 +7,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import polars as pl
 from prefect import flow, runtime
 from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext
 from prefect.states import Failed
 
 from mambo_io import control
@@ -26,17 +22,16 @@ from mambo_io.errors import InputError, Stopped
 from mambo_io.ledger import CampaignRow, Ledger
 from mambo_io.model import CampaignState, Outcome, StopReason
 from mambo_io.settings import MamboSettings, load_settings
-from mambo_io.window import KAMPALA
 from pipelines import prepare as steps
 from pipelines.campaign import Campaign, load_campaign
 from pipelines.edition import Loaded, Prepared, Priced
 from pipelines.estimate import make_estimate
 from pipelines.flows.alerting import tell_of_end
+from pipelines.flows.scheduled import edition_of_run, lateness, stopped_with_its_service
 from pipelines.flows.steps import mask_engine_logs, masked, step
 from pipelines.opening import DEFAULT_EDITION, open_ledger, open_store, send_command
 from pipelines.planned import skip_edition
 from pipelines.runs import begun_edition, check_target, send_edition
-from pipelines.schedule import DEFAULT_MAX_LATENESS, edition_of, lateness_of
 from pipelines.schemas import RESULTS, check_frame
 from pipelines.sending import Progress
 from pipelines.summary import SERVICE_STOPPED, CampaignSummary, stop_text
@@ -139,7 +134,7 @@ def _run_name() -> str:
         spec = load_campaign(file)
     except InputError:
         return f"{file.stem}/{edition or DEFAULT_EDITION}"
-    return f"{spec.name}/{edition or _edition_of_run(spec)}"
+    return f"{spec.name}/{edition or edition_of_run(spec)}"
 
 
 @flow(
@@ -174,11 +169,10 @@ def send_campaign(
     """
     mask_engine_logs()
     spec, settings = load_campaign(Path(campaign)), load_settings()
-    scheduled = _scheduled_time() if edition is None else None
-    edition = edition or _edition_of_run(spec)
+    edition = edition or edition_of_run(spec)
     check_target(spec, settings)
     ledger = open_ledger(settings)
-    if scheduled is not None and (late := _lateness(spec, scheduled)) and not _is_known(ledger, spec, edition):
+    if (late := lateness(spec, edition)) is not None and not _is_known(ledger, spec, edition):
         return _ended(skip_edition(spec, settings, edition=edition, detail=late))
     prepared: Prepared | None = None
     begun = begun_edition(ledger, spec, edition, settings)
@@ -193,7 +187,7 @@ def send_campaign(
     sent_before = 0 if ledger is None or begun is None else _in_accepted_calls(ledger, begun)
     command = send_command(Path(campaign), edition)
     summary = send_chunks(spec, settings, edition, prepared, approved, accept_canary, sent_before, command)
-    if summary.stop_reason == StopReason.SIGNAL and _stopped_with_its_service():
+    if summary.stop_reason == StopReason.SIGNAL and stopped_with_its_service():
         summary = _explained(summary, settings, SERVICE_STOPPED)
     write_results(summary, settings, Path(output) if output is not None else None)
     return _ended(summary)
@@ -203,45 +197,9 @@ def send_campaign(
 send_campaign.fn.__qualname__ = "send_campaign.fn"
 
 
-def _scheduled_time() -> datetime | None:
-    """When this run was to begin, if a schedule has made it. Any other run has such a time, too: that of its click."""
-    context = FlowRunContext.get()
-    run = context.flow_run if context is not None else None
-    return run.expected_start_time if run is not None and run.auto_scheduled else None
-
-
-def _edition_of_run(campaign: Campaign) -> str:
-    scheduled = _scheduled_time()
-    if scheduled is None:
-        return DEFAULT_EDITION
-    return edition_of(scheduled, campaign.schedule.zone if campaign.schedule is not None else KAMPALA)
-
-
-def _lateness(campaign: Campaign, scheduled: datetime) -> str | None:
-    """By how much it is too late for a run of this time; None while it is not."""
-    allowed = campaign.schedule.max_lateness if campaign.schedule is not None else DEFAULT_MAX_LATENESS
-    late = timedelta(seconds=int(datetime.now(UTC).timestamp() - scheduled.timestamp()))
-    if late <= lateness_of(allowed):
-        return None
-    return f"it could begin {late} after its time, and max_lateness is {allowed}"
-
-
 def _is_known(ledger: Ledger | None, campaign: Campaign, edition: str) -> bool:
     """Whether a run has taken the edition up in time, whatever has become of it."""
     return ledger is not None and ledger.find(campaign.name, edition) is not None
-
-
-def _stopped_with_its_service() -> bool:
-    """Whether a run that got a signal was stopped with the program that serves it, and not by a person in Prefect."""
-    context = FlowRunContext.get()
-    if context is None or context.flow_run is None or context.flow_run.deployment_id is None:
-        return False
-    try:
-        with get_client(sync_client=True) as client:
-            state = client.read_flow_run(context.flow_run.id).state
-    except (httpx.HTTPError, RuntimeError):  # the server has gone away, which no person does to cancel a run
-        return True
-    return state is None or not state.is_cancelling()
 
 
 def _explained(summary: CampaignSummary, settings: MamboSettings, detail: str) -> CampaignSummary:

@@ -13,10 +13,12 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.deployments.runner import RunnerDeployment
 from prefect.flow_engine import run_flow
 from prefect.states import Pending, Scheduled
 
@@ -113,6 +115,30 @@ def test_one_that_is_too_late_is_skipped_and_stays_so(
         row = Ledger(store).get("late", edition)
     assert (row.state, row.stop_reason) == (CampaignState.SKIPPED, "too_late")
     assert api.calls().height == calls
+
+
+def test_one_of_a_deployment_that_waited_too_long_for_a_worker_is_skipped(
+    engine: PrefectServer, api: SandboxHandle, tmp_path: Path
+) -> None:
+    """Such a run names its edition, as those do that are made for what was missed. A person may still send one."""
+    schedule = '[schedule]\ncron = "0 9 * * *"\nmax_lateness = "10m"'
+    file = campaign_of(
+        tmp_path, people(PEOPLE, block=54), name="waited", message="To waited.", sections=ANY + schedule
+    ).file
+    at, calls = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=11), api.calls().height
+    parameters = {"campaign": str(file), "edition": edition_of(at, KAMPALA)}
+    deployment = flows.send_campaign.to_deployment(name="waited")
+    assert isinstance(deployment, RunnerDeployment)
+    deployment_id = deployment.apply()
+    assert isinstance(deployment_id, UUID)
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run_from_deployment(deployment_id, parameters=parameters)
+    assert execute(run).name == "Skipped"
+    assert api.calls().height == calls
+
+    yesterday = edition_of(at - timedelta(days=1), KAMPALA)
+    flows.send_campaign(str(file), yesterday)
+    check(str(tmp_path / "ledger.db"), api, "waited", edition=yesterday, rows=rows(PEOPLE))
 
 
 def test_one_that_began_in_time_goes_on_however_late(engine: PrefectServer, api: SandboxHandle, tmp_path: Path) -> None:
