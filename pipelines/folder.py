@@ -54,7 +54,12 @@ class CampaignFolder:
             if file.campaign is not None:
                 other = names.setdefault(file.campaign.name, path)
                 if other != path:
-                    problem = InputError(f"is the campaign of {other.name}, too", file=path, value=file.campaign.name)
+                    problem = InputError(
+                        f"is the campaign of {other.name}, too",
+                        file=path,
+                        value=file.campaign.name,
+                        fix="Give one of them another name.",
+                    )
                     file = replace(file, campaign=None, problem=problem.message)
             self.files[path] = file
 
