@@ -76,8 +76,9 @@ def send_through_engine(
 
 
 @contextmanager
-def standing_server() -> Iterator[None]:
-    """Prefect's settings for as long as the block lasts: the user's own server, or that of `mambo up`.
+def standing_server() -> Iterator[Callable[[], bool]]:
+    """Prefect's settings for as long as the block lasts: the user's own server, or that of `mambo up`. Gives what tells
+    whether that one was started anew at another address.
 
     Raises `InputError` where there is neither: schedules need a server that stays.
     """
@@ -86,7 +87,7 @@ def standing_server() -> Iterator[None]:
 
     if get_current_settings().api.url:
         _check_own_server()
-        yield
+        yield lambda: False
         return
     if (running := running_server()) is None:
         raise InputError(
@@ -94,7 +95,7 @@ def standing_server() -> Iterator[None]:
         )
     _ask_no_proxy()
     with temporary_settings({PREFECT_API_URL: running}):
-        yield
+        yield lambda: running_server() not in (None, running)
 
 
 @contextmanager

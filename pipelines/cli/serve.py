@@ -34,11 +34,11 @@ def serve(folder: Path = Path(), /) -> int:
 
     from pipelines.engine import standing_server
 
-    with standing_server():
+    with standing_server() as has_moved:
         from pipelines.serving import FolderServer
 
         async def run() -> None:
-            await FolderServer(folder, settings, _say).run()
+            await FolderServer(folder, settings, _say, has_moved).run()
 
         _say(f"Serving {folder.absolute()}, account {settings.account} at {settings.host}. Stop it with Ctrl-C.")
         asyncio.run(run())
