@@ -9,15 +9,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, exists, func, select
+from sqlalchemy import Connection, and_, exists, func, select, true
 
 from mambo_io import statements
 from mambo_io.ledger import US, CampaignRow, to_us
 from mambo_io.model import ChunkState, Verdict
+from mambo_io.store import MOST_CLOCK_OFF_S
 from mambo_io.tables import account_entries, attempts, campaigns, chunks, recipient_exceptions, recipients
 
 LONGEST_CALL_S = 60  # an intent older than this is no call in flight any more: its process has ended
-_FARTHEST_BACK_S = 7 * 24 * 3600  # no moment of rest is looked for longer before an unknown call
+_HOUR_S, _DAY_S = 3600, 24 * 3600
+
+# How long before the first unknown call, and after the last one, moments of rest are looked for; None: until now.
+SPANS_S: tuple[tuple[int, int | None], ...] = (
+    (_HOUR_S, _HOUR_S),
+    (24 * _HOUR_S, 24 * _HOUR_S),
+    (7 * 24 * _HOUR_S, None),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +54,26 @@ class BalanceReading:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountHistory:
+    """An account's calls and balance readings, oldest first. Complete, with all that was in flight, between the two."""
+
+    calls: list[AccountCall]
+    readings: list[BalanceReading]
+    from_us: int
+    until_us: int | None  # None: until now
+
+
+@dataclass(frozen=True, slots=True)
 class TopUp:
     """Money that a person says came into the account, at some moment between these two."""
 
     began_us: int
     at_us: int
+
+
+def clocks_differ_s(connection: Connection) -> float:
+    """How far apart the clocks of two senders of the ledger may be: they are on two machines, or (SQLite) on one."""
+    return 0.0 if connection.dialect.name == "sqlite" else 2 * MOST_CLOCK_OFF_S
 
 
 def in_flight(connection: Connection, account: str, now: datetime) -> int:
@@ -74,16 +97,21 @@ def end_orphans(connection: Connection, campaign: CampaignRow, now: datetime) ->
         connection.execute(statements.ORPHANED_CHUNKS, here)
 
 
-def account_history(connection: Connection, account: str) -> tuple[list[AccountCall], list[BalanceReading]]:
-    """The account's calls and balance readings that may explain its calls of open cost, oldest first."""
+def account_history(connection: Connection, account: str, before_s: int, after_s: int | None) -> AccountHistory | None:
+    """What may explain the account's calls of open cost: from so long before the first to so long after the last (None:
+    until now). None without such a call."""
     a, e = attempts.c, account_entries.c
     with connection.begin():
-        first_us = connection.scalar(
-            select(func.min(a.intent_at_us)).where(a.account == account, a.exposed_ugx.is_not(None))
+        is_open = select(func.min(a.intent_at_us), func.max(a.intent_at_us)).where(
+            a.account == account, a.exposed_ugx.is_not(None)
         )
-        since_us = (first_us or 0) - _FARTHEST_BACK_S * US
+        first_us, last_us = connection.execute(is_open).one()
         if first_us is None:
-            return [], []
+            return None
+        from_us = first_us - before_s * US
+        until_us = None if after_s is None else last_us + after_s * US
+        since_us = from_us - LONGEST_CALL_S * US
+        not_later = true() if until_us is None else a.intent_at_us < until_us
         calls = connection.execute(
             select(
                 a.id,
@@ -97,7 +125,7 @@ def account_history(connection: Connection, account: str) -> tuple[list[AccountC
                 a.exposed_ugx,
                 a.balance_after_ugx,
             )
-            .where(a.account == account, a.intent_at_us >= since_us)
+            .where(a.account == account, a.intent_at_us >= since_us, not_later)
             .order_by(a.intent_at_us, a.id)
         ).all()
         readings = connection.execute(
@@ -105,8 +133,8 @@ def account_history(connection: Connection, account: str) -> tuple[list[AccountC
             .where(e.account == account, e.kind == "reading", e.at_us >= since_us)
             .order_by(e.at_us)
         ).all()
-    return (
-        [
+    return AccountHistory(
+        calls=[
             AccountCall(
                 attempt=row.id,
                 campaign_id=row.campaign_id,
@@ -121,7 +149,9 @@ def account_history(connection: Connection, account: str) -> tuple[list[AccountC
             )
             for row in calls
         ],
-        [BalanceReading(row.began_us or row.at_us, row.at_us, row.amount_ugx) for row in readings],
+        readings=[BalanceReading(row.began_us or row.at_us, row.at_us, row.amount_ugx) for row in readings],
+        from_us=from_us,
+        until_us=until_us,
     )
 
 

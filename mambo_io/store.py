@@ -32,8 +32,10 @@ from mambo_io.tables import SCHEMA_VERSION, SQLITE_STATISTICS, attempts, ledger_
 from mambo_io.upgrades import can_upgrade, copy_before_upgrade, upgrade
 
 _BUSY_TIMEOUT_MS = 30_000
-_MOST_CLOCKS_DIFFER_S = 0.25
+MOST_CLOCK_OFF_S = 0.25  # a machine's clock, from that of PostgreSQL
 _KEEPALIVES = {"idle": 10, "interval": 5, "count": 3}  # seconds, seconds, probes
+# A connection that is waited on is not probed: what was sent is sent again for a quarter of an hour.
+_UNANSWERED_MS = 25_000  # unless this ends it
 _WATCH = "file_watch"  # in `Connection.info`
 MOVED_TO = "moved_to"  # in `ledger_meta`: the name of the store that a SQLite ledger was moved to
 MOVING = 0  # the version of a ledger that is not whole yet, because it is being moved there
@@ -162,7 +164,7 @@ class Store:
             servers: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
             answered = datetime.now(UTC)
         off_s = max((asked - servers).total_seconds(), (servers - answered).total_seconds())
-        if off_s > _MOST_CLOCKS_DIFFER_S:
+        if off_s > MOST_CLOCK_OFF_S:
             raise StoreError(
                 f"this machine's clock and the database server's differ by {off_s:.1f} s",
                 file=self.name,
@@ -203,9 +205,8 @@ class Store:
             url = url.set(database=f"file:{_uri_quoted(self.path)}", query={"mode": mode, "uri": "true"})
             arguments = {"check_same_thread": False, "timeout": _BUSY_TIMEOUT_MS / 1000}
         else:
-            server = {"synchronous_commit": "on"} | {
-                f"tcp_keepalives_{key}": value for key, value in _KEEPALIVES.items()
-            }
+            server: dict[str, object] = {"synchronous_commit": "on", "tcp_user_timeout": _UNANSWERED_MS}
+            server |= {f"tcp_keepalives_{key}": value for key, value in _KEEPALIVES.items()}
             if read_only:
                 server |= {"default_transaction_read_only": "on", "default_transaction_isolation": "repeatable\\ read"}
             arguments = {
@@ -213,6 +214,7 @@ class Store:
                 "application_name": APPLICATION,
                 # Each end notices when the other is gone: the server then gives the locks back.
                 **{f"keepalives_{key}": value for key, value in _KEEPALIVES.items()},
+                "tcp_user_timeout": _UNANSWERED_MS,
                 "options": " ".join(f"-c {key}={value}" for key, value in server.items()),
             }
         # hide_parameters: an error's text must not hold numbers. NullPool: a pooled connection would keep a lock.

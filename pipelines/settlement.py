@@ -8,6 +8,9 @@ Every way to place the unknown calls into these gaps is tried, and of each call 
 share. A call may have cost anything from `low_ugx` to `high_ugx`, because contacts in it may be unsupported. Nothing is
 concluded where no way fits, where the balance rose, or where the replies fit no order at all: then somebody else uses
 the account, or the price is another one (the ledger page, "Settlement").
+
+The calls of one campaign edition were made by one clock. Those of two may have been made by two, on two machines, and
+which of them came first is not known where their times are closer than the clocks may differ.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ class Reading:
 class Charged:
     """An accepted call whose charge is known, and the balance that its reply named."""
 
+    campaign_id: int
     intent_us: int
     ended_us: int
     charged_ugx: int
@@ -43,6 +47,7 @@ class Doubt:
     """A call of which it is not known whether it was sent, or (`was_sent`) only what it cost."""
 
     attempt: int
+    campaign_id: int
     intent_us: int
     low_ugx: int
     high_ugx: int
@@ -76,13 +81,27 @@ class Settlement:
 class _Gap:
     missing_ugx: int
     until_us: int  # the call behind the gap had been answered by then
+    campaign_id: int | None  # by whose clock; None: both readings were named while nothing was in flight
+
+    def may_hold(self, doubt: Doubt, clocks_differ_us: int) -> bool:
+        """Whether the call may have been executed before the gap's end."""
+        is_of_one_clock = self.campaign_id in (None, doubt.campaign_id)
+        return doubt.intent_us < self.until_us + (0 if is_of_one_clock else clocks_differ_us)
 
 
-def settle(before: Reading, after: Reading, charged: Sequence[Charged], doubts: Sequence[Doubt]) -> Settlement:
+def settle(
+    before: Reading,
+    after: Reading,
+    charged: Sequence[Charged],
+    doubts: Sequence[Doubt],
+    *,
+    clocks_differ_us: int = 0,
+) -> Settlement:
     """Explain what is missing between two readings.
 
-    `charged` are the accepted calls between them, `doubts` the others that may have been sent in that time. Calls that
-    are proved not to have been sent, or were refused, have no part in it.
+    `clocks_differ_us` is how far apart the clocks of two campaign editions may be. `charged` are the accepted calls
+    between them, `doubts` the others that may have been sent in that time. Calls that are proved not to have been sent,
+    or were refused, have no part in it.
     """
     missing_ugx = before.balance_ugx - after.balance_ugx - sum(call.charged_ugx for call in charged)
 
@@ -91,7 +110,7 @@ def settle(before: Reading, after: Reading, charged: Sequence[Charged], doubts: 
 
     # A call that cost nothing stands behind the one that left the same balance.
     order = sorted(charged, key=lambda call: (-call.balance_ugx, call.charged_ugx == 0, call.intent_us))
-    if not _possible(order):
+    if not _possible(order, clocks_differ_us):
         return nothing("the balances that the API named fit no order of the calls: somebody else uses this account")
     gaps = list(_gaps(before, after, order))
     if any(gap.missing_ugx < 0 for gap in gaps):
@@ -101,7 +120,7 @@ def settle(before: Reading, after: Reading, charged: Sequence[Charged], doubts: 
     # The price of a call that was charged is known; a gap in which nothing is missing holds only calls that were free.
     open_gaps = [gap for gap in gaps if gap.missing_ugx > 0]
     ways: list[tuple[int | None, ...]] = []
-    for way in _ways(doubts, open_gaps):
+    for way in _ways(doubts, open_gaps, clocks_differ_us):
         ways.append(way)
         if len(ways) > _MOST_WAYS:
             return nothing("too many explanations fit")
@@ -120,12 +139,15 @@ def settle(before: Reading, after: Reading, charged: Sequence[Charged], doubts: 
 _FREE = -1  # the place of a call that was sent and cost nothing
 
 
-def _possible(order: Sequence[Charged]) -> bool:
+def _possible(order: Sequence[Charged], clocks_differ_us: int) -> bool:
     """Whether the calls can have been executed in this order: none after one that began when it had been answered."""
     latest_intent_us = 0
+    latest_of: dict[int, int] = {}  # by campaign
     for call in order:
-        if call.ended_us < latest_intent_us:
+        own_us = latest_of.get(call.campaign_id, 0)
+        if call.ended_us < own_us or call.ended_us + clocks_differ_us < latest_intent_us:
             return False
+        latest_of[call.campaign_id] = max(own_us, call.intent_us)
         latest_intent_us = max(latest_intent_us, call.intent_us)
     return True
 
@@ -133,12 +155,12 @@ def _possible(order: Sequence[Charged]) -> bool:
 def _gaps(before: Reading, after: Reading, order: Sequence[Charged]) -> Iterator[_Gap]:
     balance_ugx = before.balance_ugx
     for call in order:
-        yield _Gap(balance_ugx - call.charged_ugx - call.balance_ugx, call.ended_us)
+        yield _Gap(balance_ugx - call.charged_ugx - call.balance_ugx, call.ended_us, call.campaign_id)
         balance_ugx = call.balance_ugx
-    yield _Gap(balance_ugx - after.balance_ugx, after.at_us)
+    yield _Gap(balance_ugx - after.balance_ugx, after.at_us, None)
 
 
-def _ways(doubts: Sequence[Doubt], gaps: Sequence[_Gap]) -> Iterator[tuple[int | None, ...]]:
+def _ways(doubts: Sequence[Doubt], gaps: Sequence[_Gap], clocks_differ_us: int) -> Iterator[tuple[int | None, ...]]:
     """Every way to give each doubt a gap, no place (None: not sent) or `_FREE`, so that each gap is explained."""
 
     def place(index: int, lows: tuple[int, ...], highs: tuple[int, ...]) -> Iterator[tuple[int | None, ...]]:
@@ -155,7 +177,7 @@ def _ways(doubts: Sequence[Doubt], gaps: Sequence[_Gap]) -> Iterator[tuple[int |
             yield from ((_FREE, *rest) for rest in place(index + 1, lows, highs))
         for number, gap in enumerate(gaps):
             low = lows[number] + doubt.low_ugx
-            if doubt.intent_us < gap.until_us and low <= gap.missing_ugx:
+            if gap.may_hold(doubt, clocks_differ_us) and low <= gap.missing_ugx:
                 yield from (
                     (number, *rest)
                     for rest in place(

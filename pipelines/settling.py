@@ -8,7 +8,7 @@ it is planned again only when the campaign says so (`resend_settled`). Everythin
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,11 +20,11 @@ from mambo_io import accounting
 from mambo_io.client import MamboClient
 from mambo_io.doubts import (
     LONGEST_CALL_S,
+    SPANS_S,
     AccountCall,
-    BalanceReading,
-    TopUp,
     account_history,
     certain_cost_ugx,
+    clocks_differ_s,
     end_orphans,
     in_flight,
     top_ups,
@@ -36,7 +36,8 @@ from mambo_io.replies import BalanceRefused, BalanceUnavailable
 from mambo_io.settings import MamboSettings
 from mambo_io.settled import record_evidence, record_not_sent, record_sent
 from mambo_io.store import Store, StoreBusy
-from pipelines.settlement import Charged, Conclusion, Doubt, Fate, Reading, Settlement, settle
+from pipelines.judging import NO_BALANCE_AFTER, NO_BALANCE_BEFORE, NONE_LATE_ENOUGH, NOTHING_UNKNOWN, judge
+from pipelines.settlement import Conclusion, Fate, Reading, Settlement
 
 _WHO = "settlement"
 _LONGEST_SETTLING_S = LONGEST_CALL_S + 30.0  # so long no sender of the account claims a call
@@ -90,18 +91,8 @@ def settle_unknown(
 
 def conclude(connection: Connection, campaign: CampaignRow, rules: SettlingRules, *, now: datetime) -> Settled:
     """Judge the unknown calls by what the ledger knows of the account's balance, and record what follows."""
-    calls, readings = account_history(connection, campaign.account)
-    calls = [call for call in calls if call.verdict not in (Verdict.NOT_SENT, Verdict.REFUSED)]
+    calls, judged = _judged(connection, campaign, rules, now=now)
     ours = [call for call in calls if call.campaign_id == campaign.id and call.verdict is Verdict.UNKNOWN]
-    judged = judge(
-        calls,
-        readings,
-        to_us(now),
-        campaign_id=campaign.id,
-        late_us=rules.settle_after_s * US,
-        certain_ugx=lambda call: certain_cost_ugx(connection, campaign.account, call),
-        topped_up=top_ups(connection, campaign.account),
-    )
     if isinstance(judged, str):
         for call in ours:
             record_evidence(connection, call.attempt, judged)
@@ -142,6 +133,37 @@ def conclude(connection: Connection, campaign: CampaignRow, rules: SettlingRules
         else:
             record_evidence(connection, call.attempt, why_not)
     return Settled(sent, not_sent, len(ours) - sent - not_sent, settlement.trouble)
+
+
+def _judged(
+    connection: Connection, campaign: CampaignRow, rules: SettlingRules, *, now: datetime
+) -> tuple[list[AccountCall], tuple[Settlement, Reading] | str]:
+    """The account's calls around the unknown ones, and what `judge` says of them. Moments of rest are mostly near."""
+    late_us = rules.settle_after_s * US
+    clocks_differ_us = round(clocks_differ_s(connection) * US)
+    topped_up = top_ups(connection, campaign.account)
+    calls: list[AccountCall] = []
+    judged: tuple[Settlement, Reading] | str = NOTHING_UNKNOWN
+    for before_s, after_s in SPANS_S:
+        history = account_history(connection, campaign.account, before_s, after_s)
+        if history is None:
+            break
+        until_us = history.until_us if history.until_us is not None and history.until_us < to_us(now) else None
+        calls = [call for call in history.calls if call.verdict not in (Verdict.NOT_SENT, Verdict.REFUSED)]
+        judged = judge(
+            calls,
+            history.readings,
+            to_us(now),
+            campaign_id=campaign.id,
+            late_us=late_us,
+            certain_ugx=lambda call: certain_cost_ugx(connection, campaign.account, call),
+            topped_up=topped_up,
+            clocks_differ_us=clocks_differ_us,
+            known_us=(history.from_us, until_us),
+        )
+        if judged != NO_BALANCE_BEFORE and (until_us is None or judged not in (NO_BALANCE_AFTER, NONE_LATE_ENOUGH)):
+            break
+    return calls, judged
 
 
 def ask_balance(ledger: Ledger, connection: Connection, settings: MamboSettings, *, who: str) -> Balance:
@@ -198,96 +220,14 @@ def _account_at_rest(store: Store, connection: Connection, account: str) -> Iter
         try:
             while in_flight(connection, account, datetime.now(UTC)) and datetime.now(UTC) < end:
                 time.sleep(_POLL_S)
+            time.sleep(clocks_differ_s(connection))  # so that what has ended carries an earlier time than the reading,
             yield datetime.now(UTC) < end
         finally:
-            # Whatever clock another machine has: what it claims from now on carries a later time than the reading.
-            accounting.set_settling(connection, account, datetime.now(UTC))
+            # and what is claimed from now on a later one, whatever clock another machine has.
+            until = datetime.now(UTC) + timedelta(seconds=clocks_differ_s(connection))
+            accounting.set_settling(connection, account, until)
     finally:
         lock.__exit__(None, None, None)
-
-
-def judge(
-    calls: Sequence[AccountCall],
-    readings: Sequence[BalanceReading],
-    now_us: int,
-    *,
-    campaign_id: int,
-    late_us: int,
-    certain_ugx: Callable[[AccountCall], int],
-    topped_up: Sequence[TopUp] = (),
-) -> tuple[Settlement, Reading] | str:
-    """The settlement around a campaign's unknown calls and the later of its two readings, or why there is none.
-
-    A call is not executed later than `late_us` after it was given up, as far as the settlement assumes.
-    `calls` are those that may have been executed, by their intents; `certain_ugx` is what one costs at least. Two
-    readings between which the account may have been topped up tell nothing: what came in hides what was taken.
-    """
-    asked = [call for call in calls if call.campaign_id == campaign_id and call.verdict is Verdict.UNKNOWN]
-    if not asked:
-        return "nothing is unknown"
-    moments = sorted(quiet_readings(calls, readings, now_us), key=lambda moment: moment.at_us)
-    earliest_us = min(call.intent_us for call in asked)
-    while True:
-        before = next((moment for moment in reversed(moments) if moment.at_us <= earliest_us), None)
-        if before is None:
-            return "no balance is known from before it"
-        # What an older call cost stands in that balance already, unless it can have been executed later.
-        older_us = [
-            call.intent_us
-            for call in calls
-            if call.is_open and call.intent_us < before.at_us < _end_us(call, now_us) + late_us
-        ]
-        if not older_us:
-            break
-        earliest_us = min(older_us)
-    later = [moment for moment in moments if moment.at_us > max(_end_us(call, now_us) for call in asked)]
-    # The earlier balance was named some time before the moment that is kept of it, by a call at most so long.
-    named_us = before.at_us - LONGEST_CALL_S * US
-    hidden_us = min((top_up.began_us for top_up in topped_up if top_up.at_us >= named_us), default=None)
-    if hidden_us is not None and later and hidden_us <= later[0].at_us:
-        return "the account was topped up meanwhile, as was entered by hand; what came in hides what was taken"
-    if hidden_us is not None:
-        later = [moment for moment in later if moment.at_us < hidden_us]
-    given_time = [moment for moment in later if all(moment.at_us >= _end_us(call, now_us) + late_us for call in asked)]
-    # The first that is late enough: the longer the time between, the more else may have happened to the account.
-    after = given_time[0] if given_time else next(reversed(later), None)
-    if after is None:
-        return "no balance is known from after it; `mambo settle` asks for one with MAMBO_USERNAME and MAMBO_PASSWORD"
-    between = [call for call in calls if before.at_us <= call.intent_us < after.at_us]
-    charged, doubts = [], []
-    for call in between:
-        if call.charged_ugx is not None and call.balance_after_ugx is not None:
-            if call.charged_ugx > call.expected_ugx:
-                return "the API charges more than the tariff says"
-            charged.append(Charged(call.intent_us, call.ended_us or now_us, call.charged_ugx, call.balance_after_ugx))
-        elif call.charged_ugx is not None:
-            doubts.append(Doubt(call.attempt, call.intent_us, call.charged_ugx, call.charged_ugx, was_sent=True))
-        else:
-            was_sent = call.verdict is Verdict.ACCEPTED
-            low_ugx = certain_ugx(call)
-            doubts.append(Doubt(call.attempt, call.intent_us, low_ugx, call.expected_ugx, was_sent=was_sent))
-    return settle(before, after, charged, doubts), after
-
-
-def quiet_readings(calls: Sequence[AccountCall], readings: Sequence[BalanceReading], now_us: int) -> Iterator[Reading]:
-    """Every balance that was named while nothing else of the account was in flight. `calls` by their intents.
-
-    A call was in flight from its intent to its end; one that never ended, for as long as a call can last.
-    """
-    spans = [(call.intent_us, _end_us(call, now_us)) for call in calls]
-    latest_end_us = 0
-    for number, (call, (intent_us, end_us)) in enumerate(zip(calls, spans, strict=True)):
-        alone = latest_end_us <= intent_us and (number + 1 == len(spans) or spans[number + 1][0] >= end_us)
-        if alone and call.balance_after_ugx is not None and call.verdict is Verdict.ACCEPTED:
-            yield Reading(end_us, call.balance_after_ugx)
-        latest_end_us = max(latest_end_us, end_us)
-    for reading in readings:
-        if not any(begin < reading.at_us and end > reading.began_us for begin, end in spans):
-            yield Reading(reading.at_us, reading.balance_ugx)
-
-
-def _end_us(call: AccountCall, now_us: int) -> int:
-    return call.ended_us if call.ended_us is not None else min(now_us, call.intent_us + LONGEST_CALL_S * US)
 
 
 def _why_not_planned(

@@ -28,11 +28,12 @@ SECOND = timedelta(seconds=1)
 class Unknowns:
     """A run whose first call tells the balance, and whose second one, of two people, gets no answer."""
 
-    def __init__(self, connection: Connection, *sizes: int) -> None:
+    def __init__(self, connection: Connection, *sizes: int, rest: timedelta = timedelta()) -> None:
         self.connection = connection
         self.run = Run.of(connection, plan(*(sizes or (1, 2, 3))))
         self.balance_ugx = BALANCE_UGX
         self.answered()
+        self.run.now += rest
         self.lost = self.run.claim_one()
         self.run.now += 20 * SECOND
         self.run.settle(self.lost, no_answer())
@@ -99,6 +100,31 @@ def test_the_balance_behind_the_next_call_tells_as_much_as_a_reading(store: Stor
     unknowns.answered()
     assert unknowns.concluded().sent == 1
     assert outcomes(store) == ["accepted"] * 6
+
+
+@pytest.mark.parametrize("after", [timedelta(minutes=10), timedelta(hours=5), timedelta(days=3)], ids=str)
+@pytest.mark.parametrize("before", [timedelta(minutes=10), timedelta(hours=5), timedelta(days=3)], ids=str)
+def test_the_balances_may_be_days_away(connection: Connection, before: timedelta, after: timedelta) -> None:
+    unknowns = Unknowns(connection, rest=before)
+    unknowns.was_charged()
+    unknowns.reading(after=after)
+    assert unknowns.concluded().sent == 1
+
+
+def test_no_balance_is_looked_for_more_than_a_week_before(connection: Connection) -> None:
+    unknowns = Unknowns(connection, rest=timedelta(days=8))
+    unknowns.was_charged()
+    unknowns.reading()
+    assert unknowns.concluded() == Settled(sent=0, not_sent=0, left=1, trouble="no balance is known from before it")
+
+
+def test_a_later_balance_tells_what_an_earlier_one_could_not_tell_yet(connection: Connection) -> None:
+    """Half a minute after it was given up the call might still have been executed; days later not any more."""
+    unknowns = Unknowns(connection)
+    unknowns.reading(after=30 * SECOND)
+    assert unknowns.concluded(RESENDING).left == 1
+    unknowns.reading(after=timedelta(days=2))
+    assert unknowns.concluded(RESENDING).not_sent == 1
 
 
 def test_a_part_of_it_that_was_not_reached_leaves_everybody_in_it_unverified(store: Store, unknowns: Unknowns) -> None:

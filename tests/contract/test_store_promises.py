@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import Connection, Select, event, func, insert, select, text
 
@@ -45,13 +46,17 @@ def test_a_commit_in_postgresql_is_on_the_disk_and_a_lost_client_is_noticed(post
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$",
     )
     with Store(postgres_url, create=True) as store, store.writer() as connection:
-        keepalives = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count")
+        keepalives = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout")
         assert asked(connection, "synchronous_commit", *keepalives) == {
             "synchronous_commit": "on",
             "tcp_keepalives_idle": "10",
             "tcp_keepalives_interval": "5",
             "tcp_keepalives_count": "3",
+            "tcp_user_timeout": "25000",
         }
+        client = connection.connection.dbapi_connection
+        assert isinstance(client, psycopg.Connection)
+        assert client.info.get_parameters()["tcp_user_timeout"] == "25000"  # the other way round
 
 
 def test_a_ledger_file_is_for_its_owner_only(tmp_path: Path) -> None:

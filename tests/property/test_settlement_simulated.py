@@ -16,6 +16,8 @@ WITHIN = {
     "without the account's password": World(2, password=False),
     "equal calls to one person each": World(2, personalised=True),
     "equal calls, without the password": World(4, personalised=True, password=False),
+    "two machines, whose clocks differ": World(2, lost_answers=0.1, clocks_differ_us=500_000),
+    "two machines, without the password": World(2, lost_answers=0.1, clocks_differ_us=500_000, password=False),
 }
 CAMPAIGNS = 10_000 // len(WITHIN)
 
@@ -52,6 +54,13 @@ def test_no_verdict_is_wrong_about_an_account_whose_top_ups_were_entered(persona
     assert not tally["wrong"]
     assert not tally["wrong cost"]
     assert tally["right"]
+
+
+def test_clocks_that_differ_mislead_whoever_does_not_know_it() -> None:
+    """Which call came first is told by two clocks then. So the settlement asks for more time between them."""
+    misled = simulate(World(2, lost_answers=0.1, clocks_differ_us=500_000, told=False), 1_000, seed=1)
+    assert misled["wrong"]
+    assert misled["refused"] > 100
 
 
 def test_a_call_that_is_executed_late_looks_as_if_it_was_not_sent() -> None:

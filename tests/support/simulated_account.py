@@ -15,8 +15,8 @@ from itertools import product
 
 from mambo_io.doubts import AccountCall, BalanceReading, TopUp
 from mambo_io.model import Verdict
+from pipelines.judging import judge
 from pipelines.settlement import Fate
-from pipelines.settling import judge
 
 PRICE_UGX = 50
 CHUNK_SIZE = 100
@@ -34,6 +34,8 @@ class World:
     lost_answers: float = 0.03  # share of calls whose answer is lost
     unsupported: bool = True  # one network is not reached, and not charged
     password: bool = True  # the balance is read before and after
+    clocks_differ_us: int = 0  # two campaigns, on two machines whose clocks differ by so much
+    told: bool = True  # and the settlement knows that they may
     others_use_it: bool = False
     late_execution: bool = False  # a call may be executed long after it was given up
     top_up: bool = False
@@ -50,6 +52,7 @@ class _Call:
     cost_ugx: int = 0
     answered: bool = False
     balance_ugx: int | None = None
+    clock_off_us: int = 0
 
     @property
     def expected_ugx(self) -> int:
@@ -65,9 +68,14 @@ class Campaign:
     calls: list[_Call] = field(default_factory=list)
     readings: list[BalanceReading] = field(default_factory=list)
     now_us: int = SECOND_US
+    clock_off_us: int = field(init=False)  # of the second machine
     other_ugx: list[tuple[int, int]] = field(
         default_factory=list
     )  # when, what somebody else took; a top-up is negative
+
+    def __post_init__(self) -> None:
+        off_us = self.world.clocks_differ_us
+        self.clock_off_us = self.random.choice([off_us, -off_us]) if off_us else 0
 
     def run(self, wanted: int = 24) -> None:
         world, draw = self.world, self.random
@@ -134,6 +142,8 @@ class Campaign:
         call = _Call(number + 1, dict(people), now_us, end_us + (20 * SECOND_US if lost else 0), answered=not lost)
         if executed:
             call.executed_us = draw.randrange(now_us + 1, end_us)
+        if self.world.clocks_differ_us and draw.random() < 0.5:
+            call.clock_off_us = self.clock_off_us
         return call
 
     def _read(self, now_us: int) -> int:
@@ -166,17 +176,17 @@ class Campaign:
         known = [
             AccountCall(
                 attempt=call.attempt,
-                campaign_id=1,
+                campaign_id=2 if call.clock_off_us else 1,
                 chunk=call.attempt,
-                intent_us=call.intent_us,
-                ended_us=call.end_us,
+                intent_us=call.intent_us + call.clock_off_us,
+                ended_us=call.end_us + call.clock_off_us,
                 verdict=Verdict.ACCEPTED if call.answered else Verdict.UNKNOWN,
                 expected_ugx=call.expected_ugx,
                 charged_ugx=call.cost_ugx if call.answered else None,
                 is_open=not call.answered,
                 balance_after_ugx=call.balance_ugx if call.answered else None,
             )
-            for call in sorted(self.calls, key=lambda call: call.intent_us)
+            for call in sorted(self.calls, key=lambda call: call.intent_us + call.clock_off_us)
         ]
         people = {call.attempt: call.people for call in self.calls}
         answered = [call for call in self.calls if call.answered]
@@ -197,6 +207,7 @@ class Campaign:
                 for at_us, amount_ugx in self.other_ugx
                 if self.world.entered and amount_ugx < 0
             ],
+            clocks_differ_us=self.world.clocks_differ_us if self.world.told else 0,
         )
         tally: Counter[str] = Counter()
         for call in self.calls:
