@@ -7,10 +7,14 @@ import re
 
 # Seven or more digits, also when they are written with what people put inside a number: spaces of any width and marks
 # that cannot be seen, brackets, dots, slashes, dashes of any length. Times and money (`08:00`, `600,000`) have shorter
-# groups or other separators. A date is told apart by its month and day, so that no number passes for one.
-_NUMBER_OR_DATE = re.compile(
-    r"(?P<date>(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?!\d))"
-    r"|\+?\d(?:(?:[^\S\r\n]|[().\-/\u200b-\u2015\u202a-\u202e\u2060-\u2069\u2212\ufeff]){0,3}\d){6,}"
+# groups or other separators. A date is told apart by its month and day, so that no number passes for one. So are the
+# addresses of computers in private networks (RFC 1918) and on this one: a database that is away has to be named.
+_BETWEEN = r"(?:[^\S\r\n]|[().\-/\u200b-\u2015\u202a-\u202e\u2060-\u2069\u2212\ufeff]){0,3}"
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
+_NUMBER_OR_NONE = re.compile(
+    r"(?P<none>(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?!\d)"
+    rf"|(?<![\d.+])(?:(?:10|127)\.{_OCTET}|192\.168|172\.(?:1[6-9]|2\d|3[01]))(?:\.{_OCTET}){{2}}(?!{_BETWEEN}\d))"
+    rf"|\+?\d(?:{_BETWEEN}\d){{6,}}"
 )
 
 
@@ -20,15 +24,15 @@ def mask_number(e164: str) -> str:
 
 
 def mask_text(text: str) -> str:
-    """Mask every run of seven or more digits in `text`; leave ISO dates as they are."""
+    """Mask every run of seven or more digits in `text`; leave ISO dates and private IPv4 addresses as they are."""
 
     def masked(match: re.Match[str]) -> str:
-        if match["date"]:
-            return match["date"]
+        if match["none"]:
+            return match["none"]
         digits = re.sub(r"[^\d+]", "", match.group())
         return mask_number(digits) if digits.startswith("+256") else "•••" + digits[-3:]
 
-    return _NUMBER_OR_DATE.sub(masked, text)
+    return _NUMBER_OR_NONE.sub(masked, text)
 
 
 class MaskingFilter(logging.Filter):

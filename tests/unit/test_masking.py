@@ -59,6 +59,10 @@ def test_a_number_keeps_six_digits_and_three(number: str, masked: str) -> None:
         ("0772-12-34 56", "•••456"),  # written like a date
         ("2077-21-23456", "•••456"),
         ("+2026-01-11", "•••111"),
+        ("77.212.34.56", "•••456"),  # written like the address of a computer
+        ("10.77.212.34 56", "•••456"),
+        ("+10.77.212.34", "•••234"),
+        ("192.168.300.400", "•••400"),
     ],
     ids=ascii,
 )
@@ -76,6 +80,8 @@ def test_every_way_of_writing_a_number_is_masked(text: str, masked: str) -> None
         "100000 recipients in 1000 calls",
         "clinic-day/1/c0007",
         "HTTP 500 from 127.0.0.1:8000",
+        'connection to server at "10.20.30.41", port 5432 failed',
+        "192.168.178.120/ledger, 172.16.100.101, 127.100.100.2",
         "phonenumbers 9.0.43",
         "+256772•••456",
         "line 120\n3456 more",
