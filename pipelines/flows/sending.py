@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import contextvars
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 from prefect import flow, runtime
-from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
@@ -27,6 +22,7 @@ from pipelines.campaign import Campaign, load_campaign
 from pipelines.edition import Loaded, Prepared, Priced
 from pipelines.estimate import make_estimate
 from pipelines.flows.alerting import tell_of_end
+from pipelines.flows.artifacts import OnProgress, progress_artifact, publish_summary
 from pipelines.flows.scheduled import edition_of_run, lateness, stopped_with_its_service
 from pipelines.flows.steps import mask_engine_logs, masked, step
 from pipelines.opening import DEFAULT_EDITION, open_ledger, open_store, send_command
@@ -35,10 +31,6 @@ from pipelines.runs import begun_edition, check_target, send_edition
 from pipelines.schemas import RESULTS, check_frame
 from pipelines.sending import Progress
 from pipelines.summary import SERVICE_STOPPED, CampaignSummary, stop_text
-
-_PROGRESS_EVERY_S = 3.0
-
-OnProgress = Callable[[Progress, CampaignRow], None]
 
 # Who else wants to hear of a run's progress, in this process: a terminal. A parameter of the flow would be stored.
 progress_listener: contextvars.ContextVar[OnProgress] = contextvars.ContextVar(
@@ -94,7 +86,7 @@ def send_chunks(
 ) -> CampaignSummary:
     """The send loop. It runs in this task's own thread, where it can see SIGTERM, and drains what is in flight."""
     listen = progress_listener.get()
-    with _progress_artifact(campaign.name, edition, sent_before) as publish:
+    with progress_artifact(campaign.name, edition, sent_before) as publish:
 
         def on_progress(now: Progress, row: CampaignRow) -> None:
             publish(now, row)
@@ -115,15 +107,12 @@ def send_chunks(
 @step("write-results")
 def write_results(summary: CampaignSummary, settings: MamboSettings, output: Path | None) -> None:
     """Write the results table to `output` where one is asked for, and publish the sums."""
-    figures = [*((outcome, count, "recipients") for outcome, count in summary.outcomes.items())]
-    figures += [("estimated", summary.estimated_ugx, "UGX"), ("charged", summary.charged_ugx, "UGX")]
-    table = [{"figure": figure, "value": value, "unit": unit} for figure, value, unit in figures]
     if output is not None:
         with open_store(settings) as store:
             ledger = Ledger(store)
             row = ledger.get(summary.campaign, summary.edition)
             write_dataset((check_frame(piece, RESULTS) for piece in ledger.result_pieces(row)), output)
-    create_table_artifact(key=f"summary-{summary.campaign}", table=table, description=_told(summary))
+    publish_summary(summary, _told(summary))
 
 
 def _run_name() -> str:
@@ -231,35 +220,3 @@ def _told(summary: CampaignSummary) -> str:
 def _in_accepted_calls(ledger: Ledger, campaign: CampaignRow) -> int:
     outcomes = ledger.totals(campaign).outcomes
     return sum(outcomes.get(outcome, 0) for outcome in (Outcome.ACCEPTED, Outcome.UNSUPPORTED, Outcome.UNVERIFIED))
-
-
-@contextmanager
-def _progress_artifact(name: str, edition: str, sent_before: int) -> Iterator[OnProgress]:
-    """A progress artifact, published every few seconds by a thread of its own, so that sending never waits for it."""
-    latest: list[float] = []
-    done = threading.Event()
-
-    def publish() -> None:
-        artifact_id: Any = None  # of a coroutine, too, in the annotations; here all is synchronous
-        published = None
-        while not done.is_set():
-            done.wait(_PROGRESS_EVERY_S)
-            if not latest or latest[-1] == published:
-                continue
-            published = latest[-1]
-            if artifact_id is not None:
-                update_progress_artifact(artifact_id=artifact_id, progress=published)
-                continue
-            description = f"Recipients of {name}/{edition} in accepted calls."
-            artifact_id = create_progress_artifact(published, key=f"progress-{name}", description=description)
-
-    def on_progress(now: Progress, row: CampaignRow) -> None:
-        latest[:] = [round(100.0 * (sent_before + now.recipients) / row.sendable, 1) if row.sendable else 100.0]
-
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(publish,), name="progress")
-    thread.start()
-    try:
-        yield on_progress
-    finally:
-        done.set()
-        thread.join()

@@ -5,43 +5,30 @@ Whatever goes on is `tend-campaigns`' own doing, in a run on one of the workers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from mambo_io.ledger import CampaignRow, Ledger
-from mambo_io.model import CampaignState
+from mambo_io.ledger import Ledger
 from mambo_io.sandbox import SandboxHandle
 from mambo_io.sandbox.faults import Delay
-from mambo_io.settings import MamboSettings
-from mambo_io.store import Store, StoreBusy
+from mambo_io.store import Store
 from mambo_io.tables import events
 from mambo_io.window import KAMPALA
-from pipelines.flows.tending import Tender
-from pipelines.schedule import edition_of
-from pipelines.summary import SERVICE_STOPPED, UNKNOWN_CALLS
+from pipelines.summary import SERVICE_STOPPED
 from support.checker import check
+from support.due_campaigns import CONCURRENCY, PEOPLE, Campaigns
 from support.ledgers import rows_of
-from support.lists import campaign_of
-from support.machines import POOL, Machine, Site, machine, wait_until
-from support.sandboxed import environment, people, rows
+from support.machines import Machine, Site, machine, wait_until
+from support.sandboxed import environment, rows
 from support.sandboxed import settings as of_sandbox
 
-PEOPLE, CONCURRENCY = 60, 2
-TEND = "tend-campaigns/campaigns"
 # The intent is written and nothing has left; everything has left; the answer has come and is not recorded.
 POINTS = ("after_intent", "after_body", "after_headers")
-
-
-@pytest.fixture
-def store(site: Site) -> Iterator[Store]:
-    with site.database.database() as url, Store(url, create=True) as store:
-        yield store
 
 
 @pytest.fixture
@@ -53,56 +40,6 @@ def api(start_sandbox: Callable[..., SandboxHandle]) -> SandboxHandle:
 def settings(api: SandboxHandle, store: Store) -> dict[str, str]:
     url = store._url.render_as_string(hide_password=False)
     return environment(api, url)
-
-
-class Campaigns:
-    """So many campaigns that are due at the same moment, in the folder that is served."""
-
-    def __init__(self, site: Site, name: str, count: int, due: datetime) -> None:
-        self.names = [f"{name}-{number}" for number in range(count)]
-        self.edition = edition_of(due, KAMPALA)
-        self._site = site
-        sending = f"window = 'any'\ncalls_per_second = 20\nconcurrency = {CONCURRENCY}\nchunk_size = 5\ncanary_size = 1"
-        for number, each in enumerate(self.names):
-            campaign_of(
-                site.campaigns,
-                people(PEOPLE, block=number),
-                name=each,
-                message=f"Clinic day of {each}.",
-                path=f"{each}.csv",
-                sections=f'[sending]\n{sending}\n[schedule]\nat = "{due:%Y-%m-%d %H:%M:%S}"',
-            )
-
-    def register(self, settings: MamboSettings) -> None:
-        """What `tend-campaigns` does, before any worker is there to run it."""
-        with temporary_settings({PREFECT_API_URL: self._site.prefect.url}):
-            Tender(self._site.campaigns, settings, work_pool=POOL).look()
-
-    def tend(self) -> None:
-        run = self._site.prefect.start(TEND)
-        wait_until(lambda: self._site.prefect.final_state(run) is not None)
-        assert self._site.prefect.final_state(run) == "Completed"
-
-    def found(self, ledger: Ledger) -> list[CampaignRow]:
-        return [row for row in ledger.campaigns() if row.edition == self.edition]
-
-    def remove(self) -> None:
-        for name in self.names:
-            (self._site.campaigns / f"{name}.toml").unlink()
-
-    def are_held(self, store: Store) -> bool:
-        """Whether a sender holds one of them."""
-        for name in self.names:
-            try:
-                with store.locked_writer(f"{name}/{self.edition}"):
-                    pass
-            except StoreBusy:
-                return True
-        return False
-
-    def have_ended(self, ledger: Ledger) -> bool:
-        ended = [row.state is CampaignState.COMPLETE or row.stop_reason == UNKNOWN_CALLS for row in self.found(ledger)]
-        return ended == [True] * len(self.names)
 
 
 @pytest.mark.timeout(400)

@@ -86,6 +86,10 @@ class Machine:
         """Whether a flow run of it has stopped at the point at which it was to stop."""
         return any(_status(child) == psutil.STATUS_STOPPED for child in self._children())
 
+    def log(self) -> str:
+        """What its senders have written down."""
+        return (self.home / ".local/share/mambo-pipelines/mambo.log").read_text(encoding="utf-8")
+
     def kill(self) -> None:
         """As a machine that loses its power: first the worker, so that it tells nobody of its runs."""
         children = self._children()

@@ -89,9 +89,11 @@ class PostgresServer:
 
 
 @contextlib.contextmanager
-def running(*, fsync: bool = False, binaries: Path | None = None) -> Iterator[PostgresServer]:
+def running(
+    *, fsync: bool = False, binaries: Path | None = None, address: str | None = None
+) -> Iterator[PostgresServer]:
     """Start a server and stop it at the end. `fsync=True` makes its commits durable, and slower; `binaries` are those
-    of another PostgreSQL than the package's."""
+    of another PostgreSQL than the package's; it can be reached at `address`, too."""
     # As root not in TMPDIR, which may lie in a folder that `nobody` cannot enter.
     folder = Path(tempfile.mkdtemp(prefix="mambo-postgres-", dir="/tmp" if os.geteuid() == 0 else None))
     child: dict[str, Any] = {"cwd": folder, "env": {"PATH": os.environ["PATH"], "LC_ALL": "C"}, "encoding": "utf-8"}
@@ -102,7 +104,9 @@ def running(*, fsync: bool = False, binaries: Path | None = None) -> Iterator[Po
     try:
         binaries = binaries or _binaries(folder, child)
         port = free_port()
-        _create_cluster(binaries, folder, child, port=port, fsync=fsync)
+        _create_cluster(
+            binaries, folder, child, addresses=["127.0.0.1", *filter(None, [address])], port=port, fsync=fsync
+        )
         with subprocess.Popen(
             ["sh", "-c", _SUPERVISOR, "sh", binaries, folder],
             **child,
@@ -127,11 +131,18 @@ def system_binaries() -> Path:
     return found[-1] if found else Path(str(on_path)).resolve().parent
 
 
-def _create_cluster(binaries: Path, folder: Path, child: dict[str, Any], *, port: int, fsync: bool) -> None:
+def _create_cluster(
+    binaries: Path, folder: Path, child: dict[str, Any], *, addresses: list[str], port: int, fsync: bool
+) -> None:
     password = folder / "password"
     password.write_text(_PASSWORD, encoding="ascii")
     # Twice the hundred that a test holds at once: a connection that was closed counts until its process is gone.
-    settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "max_connections": 200}
+    settings = {
+        "listen_addresses": ",".join(addresses),
+        "port": port,
+        "unix_socket_directories": "",
+        "max_connections": 200,
+    }
     if not fsync:
         settings |= {"fsync": "off", "full_page_writes": "off"}
     options = {"pgdata": folder / "data", "username": _USER, "pwfile": password, "auth": "scram-sha-256"}
@@ -146,6 +157,8 @@ def _create_cluster(binaries: Path, folder: Path, child: dict[str, Any], *, port
     )
     with (folder / "data" / "postgresql.conf").open("a", encoding="utf-8") as file:
         file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+    with (folder / "data" / "pg_hba.conf").open("a", encoding="utf-8") as file:
+        file.writelines(f"host all all {address}/32 scram-sha-256\n" for address in addresses)
 
 
 def _binaries(folder: Path, child: dict[str, Any]) -> Path:
