@@ -50,7 +50,7 @@ def _(mo):
 @app.cell
 def _(MamboError, mo, reconciliation, store):
     try:
-        _every = reconciliation.by_campaign(reconciliation.books(store=store.value or None))
+        _every = reconciliation.editions(store.value or None)
     except MamboError as error:
         mo.stop(True, mo.md(f"**{error}**"))
     mo.stop(
@@ -66,8 +66,11 @@ def _(MamboError, mo, reconciliation, store):
 
 
 @app.cell
-def _(chosen, mo, reconciliation, store):
-    books = reconciliation.books([chosen.value], store=store.value or None)
+def _(MamboError, chosen, mo, reconciliation, store):
+    try:
+        books = reconciliation.books([chosen.value], store=store.value or None)
+    except MamboError as error:  # its people are archived, say, in a file that you may not read
+        mo.stop(True, mo.md(f"**{error}**"))
     total = reconciliation.by_campaign(books).row(0, named=True)
 
     _sent_on = f"{total['first_call_at']:%d %B %Y}" if total["first_call_at"] else "not sent yet"
@@ -271,9 +274,9 @@ def _(books, markdown_table, mo, pl, reconciliation):
 
 
 @app.cell
-def _(RESULTS, chosen, mo, pipelines, store):
+def _(RESULTS, mo, pipelines, store, total):
     # One row of `results` is one row of the recipients file. The columns that the campaign keeps come last.
-    results = pipelines.results(*chosen.value.split("/"), store=store.value or None)
+    results = pipelines.results(total["campaign"], total["edition"], store=store.value or None)
     _columns = [column for column in results.columns if column not in RESULTS.columns]
     kept = mo.ui.dropdown(_columns, value=_columns[-1] if _columns else None, label="Group by")
     mo.vstack(

@@ -109,6 +109,16 @@ class Books:
     end: date | None = None
 
 
+def editions(store: str | None = None) -> pl.DataFrame:
+    """The campaign editions that `books` can be asked for, the newest plan first; nobody in them is counted or read.
+
+    `store` and the columns that come out are those of `books` and of its `campaigns`. Raises `StoreError` for a store
+    that cannot be read.
+    """
+    with Store(load_settings(store=store).store.get_secret_value()) as opened, opened.reader() as connection:
+        return ledger_books.editions(connection).drop("id", "kept_columns")
+
+
 def books(
     names: Sequence[str] | None = None,
     *,

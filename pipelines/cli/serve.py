@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mambo_io.errors import InputError
 from mambo_io.settings import load_settings
+from mambo_io.store import NoLedgerYet
 from pipelines.cli import screens
 from pipelines.folder import CampaignFolder
-from pipelines.opening import open_ledger
+from pipelines.opening import open_ledger, open_store
 from pipelines.schedule import edition_of
 
 
@@ -29,7 +31,10 @@ def serve(folder: Path = Path(), /) -> int:
     """
     settings = load_settings()
     settings.require_api_key()
-    CampaignFolder(folder)  # a wrong one is told before the engine is loaded, which takes seconds
+    # What is wrong is told before the engine is loaded, which takes seconds.
+    CampaignFolder(folder)
+    with suppress(NoLedgerYet), open_store(settings) as store, store.writer():
+        pass  # whoever may only read the ledger, or has one that was moved, could send nothing
     import asyncio
 
     from pipelines.engine import standing_server

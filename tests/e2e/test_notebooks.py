@@ -1,21 +1,16 @@
 """The notebooks run, and the figures they show are those of the frames; each says a friendly word where there are none.
 
-They run on the ledger that `make notebooks` makes. What a reader does with a widget stands for itself here: a
-definition of the cell that holds the widget is put in its place.
+They run on the ledger that `make notebooks` makes.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import runpy
 import sys
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -32,37 +27,11 @@ from pipelines.prepare import prepare
 from support.environment import REPOSITORY
 from support.ledgers import Run, good_reply, no_answer, plan
 from support.lists import campaign_of
+from support.notebooks import NOTEBOOKS, shown
 from support.processes import run
 
-NOTEBOOKS = sorted(path.stem for path in (REPOSITORY / "notebooks").glob("*.py"))
 OF_A_LEDGER = ["campaign", "costs_and_deliveries"]
 NEWEST = ("clinic-day", "2026-11")
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What a notebook's cells show (HTML and JSON) and define."""
-
-    text: str
-    defined: Mapping[str, Any]
-
-    def frame(self, name: str) -> pl.DataFrame:
-        frame = self.defined[name]
-        assert isinstance(frame, pl.DataFrame)
-        return frame
-
-
-def shown(name: str, **widgets: object) -> Shown:
-    """Run a notebook; each of `widgets` has this value instead of the one it starts with."""
-    app = runpy.run_path(str(REPOSITORY / "notebooks" / f"{name}.py"))["app"]
-    outputs, defined = app.run(defs={name: SimpleNamespace(value=value) for name, value in widgets.items()})
-    texts = (json.dumps(as_mime(output), default=str) for output in outputs if output is not None)
-    return Shown("\n".join(texts), defined)
-
-
-def as_mime(output: Any) -> Any:
-    """A chart as its specification, with its data; everything else as HTML."""
-    return output.to_dict() if hasattr(output, "to_dict") else getattr(output, "text", str(output))
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Several machines, as far as one can show them: a Prefect server on PostgreSQL, and workers with homes of their own.
 
-Each worker is the real `prefect worker start`, in a process group with its flow runs; only the network is shared.
+Server and workers are started by the words of `docs/compose.yaml` and in its environment, with hosts and ports of this
+machine. Each worker is in a process group with its flow runs; only the network is shared.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import psutil
 import yaml  # type: ignore[import-untyped] # its stubs are a package of their own, for the tests alone
 
+from support import compose
 from support.environment import GUARD, REPOSITORY
 from support.postgres import PostgresServer, free_port
 from support.prefect_server import PrefectServer
@@ -29,7 +30,6 @@ PREFECT = (sys.executable, "-m", "prefect")
 POOL = "mambo"
 _PATIENCE_S = 120
 _RIG = GUARD.with_name("rig")
-_QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,17 @@ def prefect_on_postgres(folder: Path, database: str) -> Iterator[PrefectServer]:
     home.mkdir()
     url = f"http://127.0.0.1:{port}/api"
     settings = {
-        **_QUIET,
+        **compose.environment("prefect"),
         "HOME": str(home),
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_API_DATABASE_CONNECTION_URL": database.replace("+psycopg", "+asyncpg"),
         "HTTPS_PROXY": "http://127.0.0.1:9",  # it would ask GitHub which kinds of workers there are; it has a copy
     }
-    command = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"]
+    [words] = _commands("prefect")
+    assert words[-2] == "--host"
+    command = [*words[:-1], "127.0.0.1", "--port", str(port)]
     with _logged(command, home / "log", {**os.environ, **settings}) as process:
-        wait_until(lambda: _is_healthy(url), process, home / "log")
+        wait_until(lambda: _is_healthy(port), process, home / "log")
         yield PrefectServer(url, home / "prefect", process.pid)
 
 
@@ -69,9 +71,12 @@ def set_up(server: PrefectServer, folder: Path, campaigns: Path) -> None:
         for schedule in deployment["schedules"]:
             schedule["active"] = False  # the tests say when
     (folder / "prefect.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
-    settings = {**_QUIET, "PREFECT_API_URL": server.url, "PREFECT_HOME": str(folder / "deploying")}
-    for arguments in (("work-pool", "create", POOL, "--type", "process"), ("--no-prompt", "deploy", "--all")):
-        done = run(*PREFECT, *arguments, cwd=folder, env=settings, timeout_s=_PATIENCE_S)
+    settings = compose.environment("tend") | {
+        "PREFECT_API_URL": server.url,
+        "PREFECT_HOME": str(folder / "deploying"),
+    }
+    for command in _commands("tend"):
+        done = run(*command, cwd=folder, env=settings, timeout_s=_PATIENCE_S)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -131,7 +136,7 @@ def machine(
     home.mkdir()
     environment = {
         **os.environ,
-        **_QUIET,
+        **compose.environment("worker"),
         **settings,
         "HOME": str(home),
         "PREFECT_HOME": str(home / "prefect"),
@@ -142,7 +147,8 @@ def machine(
         path = [_RIG, GUARD, REPOSITORY / "tests", REPOSITORY]
         rigged = {"RIGGED_AT": stops_at, "RIGGED_NTH": str(nth), "PYTHONPATH": os.pathsep.join(map(str, path))}
         environment |= rigged
-    command = [*PREFECT, "worker", "start", "--pool", POOL, "--name", name, "--limit", str(at_a_time)]
+    [words] = _commands("worker")
+    command = [*words, "--name", name, "--limit", str(at_a_time)]
     with _logged(command, home / "log", environment) as process:
         found = Machine(home, process)
         try:
@@ -183,10 +189,19 @@ def _logged(command: list[str], log: Path, environment: Mapping[str, str]) -> It
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def _is_healthy(url: str) -> bool:
-    with suppress(httpx.HTTPError):
-        return httpx.get(f"{url}/health", trust_env=False, timeout=5).is_success
-    return False
+def _commands(service: str) -> list[list[str]]:
+    """Those of a container, with the `prefect` of this Python."""
+    found = compose.commands(service)
+    assert {words[0] for words in found} == {"prefect"}
+    return [[*PREFECT, *words[1:]] for words in found]
+
+
+def _is_healthy(port: int) -> bool:
+    """By the health check of the server's container."""
+    how, program, *words = compose.SERVICES["prefect"]["healthcheck"]["test"]
+    assert (how, program) == ("CMD", "python")
+    command = [sys.executable, *(word.replace("127.0.0.1:4200", f"127.0.0.1:{port}") for word in words)]
+    return subprocess.run(command, stderr=subprocess.DEVNULL, timeout=_PATIENCE_S, check=False).returncode == 0
 
 
 def _status(process: psutil.Process) -> str:
