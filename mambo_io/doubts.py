@@ -15,8 +15,10 @@ from mambo_io import statements
 from mambo_io.ledger import US, CampaignRow, to_us
 from mambo_io.model import ChunkState, Verdict
 from mambo_io.store import MOST_CLOCK_OFF_S
-from mambo_io.tables import account_entries, attempts, campaigns, chunks, recipient_exceptions, recipients
+from mambo_io.tables import account_entries, attempts, campaigns, chunks, events, recipient_exceptions, recipients
 
+TOPPED_UP = "the account was topped up meanwhile, as was entered by hand; what came in hides what was taken"
+RESTORED = "the ledger is a backup that does not know what was sent, and taken from the balance, since it was made"
 LONGEST_CALL_S = 60  # an intent older than this is no call in flight any more: its process has ended
 _HOUR_S, _DAY_S = 3600, 24 * 3600
 
@@ -64,11 +66,12 @@ class AccountHistory:
 
 
 @dataclass(frozen=True, slots=True)
-class TopUp:
-    """Money that a person says came into the account, at some moment between these two."""
+class Unseen:
+    """Between these two moments the balance may have moved by what the ledger does not know, and `why`."""
 
     began_us: int
     at_us: int
+    why: str
 
 
 def clocks_differ_s(connection: Connection) -> float:
@@ -155,14 +158,24 @@ def account_history(connection: Connection, account: str, before_s: int, after_s
     )
 
 
-def top_ups(connection: Connection, account: str) -> list[TopUp]:
-    """What was entered by hand of the account. The amounts do not matter here: what they hide cannot be told."""
-    e = account_entries.c
+def unseen(connection: Connection, account: str) -> list[Unseen]:
+    """When the account was topped up, as was entered by hand (the amounts do not matter: what they hide cannot be
+    told), and when calls were made that the ledger does not hold: between a backup and its being put in place."""
+    e, v, a = account_entries.c, events.c, attempts.c
     with connection.begin():
-        rows = connection.execute(
+        top_ups = connection.execute(
             select(e.began_us, e.at_us).where(e.account == account, e.kind == "top_up").order_by(e.began_us, e.id)
         ).all()
-    return [TopUp(row.began_us, row.at_us) for row in rows]
+        newest = select(func.max(a.intent_at_us)).where(a.account == account, a.intent_at_us < v.at_us)
+        restored = connection.execute(
+            select(newest.scalar_subquery().label("began_us"), v.at_us)
+            .where(v.kind == "restored", v.campaign_id.is_(None))
+            .order_by(v.at_us)
+        ).all()
+    return [
+        *(Unseen(row.began_us, row.at_us, TOPPED_UP) for row in top_ups),
+        *(Unseen(row.began_us, row.at_us, RESTORED) for row in restored if row.began_us is not None),
+    ]
 
 
 def certain_cost_ugx(connection: Connection, account: str, call: AccountCall) -> int:

@@ -106,7 +106,7 @@ def move(source: Store, url: str, *, who: str, now: datetime, on_progress: OnPro
 def _check_replies(source: Store, connection: Connection) -> None:
     for row in connection.execute(select(campaigns).order_by(campaigns.c.id)):
         for replies in kept_replies(source.aside(row.id)):
-            if replies.ends or replies.complete:
+            if replies.ends or replies.no_call_after is not None:
                 raise StoreError(
                     f"replies to {campaign_row(row).label} lie beside the ledger, which has not taken them yet",
                     file=replies.path,

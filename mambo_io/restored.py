@@ -17,9 +17,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, delete, func, insert, select
 
+from mambo_io import statements
 from mambo_io.errors import StoreError
 from mambo_io.event_log import add_event
-from mambo_io.ledger import CampaignRow, campaign_row
+from mambo_io.ledger import CampaignRow, campaign_row, to_us
 from mambo_io.locks import holder_of
 from mambo_io.model import FINAL_STATES, CampaignState
 from mambo_io.places import parse_url
@@ -146,6 +147,10 @@ def _mark(path: Path, *, who: str, now: datetime) -> tuple[int, list[CampaignRow
         add_event(connection, None, "restored", f"it ends with call {newest_call}", who, now)
         for row in open_campaigns:
             add_event(connection, row, "restored", f"{row.state} in the backup", who, now)
+            # Calls that were in flight when it was made were made; of what they came to it knows nothing.
+            here = {"the_campaign": row.id}
+            connection.execute(statements.ORPHANED_ATTEMPTS, here | {"now_us": to_us(now)})
+            connection.execute(statements.ORPHANED_CHUNKS, here)
     return newest_call, open_campaigns
 
 

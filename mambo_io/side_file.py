@@ -39,7 +39,7 @@ from mambo_io.tables import attempts, chunks
 
 _ROOM_A_CALL = 512 * 1024  # bytes: a reply of `MAX_KEPT_CHARS`, each escaped, and what was read from it
 _HEAD = struct.Struct("<II")  # length of the text in bytes, its CRC-32
-_NO_OTHER_CALL = {"no_other_call": True}
+_NO_CALL_AFTER = "no_call_after"  # an attempt: what the run may have claimed after it, it did not make
 _STILL_IN_USE_S = 600.0  # a run that lost its ledger waits for its calls at most so long
 
 
@@ -97,9 +97,9 @@ class SideFile:
                 self._add(entry | {"result": asdict(replace(end.result, raw_reply=None))})
         os.fsync(self._file)
 
-    def keep_that_no_other_call_was_made(self) -> None:
-        """Every other call of the run that the ledger may hold as begun was not made. Raises `OSError`."""
-        self._add(_NO_OTHER_CALL)
+    def keep_that_no_call_was_made_after(self, attempt_id: int) -> None:
+        """What the run claimed after this attempt, the last one that it knew of, was not made. Raises `OSError`."""
+        self._add({_NO_CALL_AFTER: attempt_id})
         os.fsync(self._file)
 
     def clear(self) -> None:
@@ -133,20 +133,21 @@ class KeptEnd:
 class KeptReplies:
     """What one run left in its side file.
 
-    `complete`: the run made no other call that is open in the ledger. `strange`: calls that this ledger does not hold,
-    as when an older copy was put in its place; known once they are recorded.
+    `no_call_after`: the last attempt that the run knew of (0: none); what the ledger holds of it after that was not
+    made. None while the run may not have ended. `strange`: calls that this ledger does not hold, as when an older copy
+    was put in its place; known once they are recorded.
     """
 
     path: Path
     run: str
-    complete: bool
+    no_call_after: int | None
     ends: dict[int, KeptEnd] = field(repr=False)  # by attempt
     strange: int = 0
 
     def remove(self) -> None:
         """Everything in it is recorded. What a run may still add to, or belongs to another ledger, stays."""
         with suppress(OSError):
-            if not self.strange and (self.complete or time() - _mtime(self.path) > _STILL_IN_USE_S):
+            if not self.strange and (self.no_call_after is not None or time() - _mtime(self.path) > _STILL_IN_USE_S):
                 self.path.unlink()
 
 
@@ -202,8 +203,9 @@ def record_kept(sql: Prepared, campaign: CampaignRow, kept: KeptReplies, now: da
         )
         if (end := kept.ends.get(row.attempt_id)) is not None:
             record_end(sql, campaign, CallEnd(call, end.result, end.ended_at, end.agrees))
-        elif kept.complete:
-            # Its intent was in a commit whose outcome the run never learned, and only a commit lets a call begin.
+        elif kept.no_call_after is not None and row.attempt_id > kept.no_call_after:
+            # Its intent was in a commit whose outcome the run never learned, and only a commit lets a call begin. One
+            # of an earlier number was made, and is open here because this is an older copy of the ledger.
             never = CallResult(Verdict.NOT_SENT, Action.GO_ON, "never_begun")
             record_end(sql, campaign, CallEnd(call, never, now))
         else:
@@ -214,14 +216,14 @@ def record_kept(sql: Prepared, campaign: CampaignRow, kept: KeptReplies, now: da
 
 def _read(path: Path, run: str) -> KeptReplies:
     ends: dict[int, KeptEnd] = {}
-    complete = False
+    no_call_after: int | None = None
     for entry in _entries(path.read_bytes()):
-        if entry == _NO_OTHER_CALL:
-            complete = True
-        else:
+        if "attempt" in entry:
             end = _end_of(entry)
             ends[end.attempt_id] = end
-    return KeptReplies(path, run, complete, ends)
+        else:  # of an earlier version without a number: what is open in the ledger stays open
+            no_call_after = entry.get(_NO_CALL_AFTER)
+    return KeptReplies(path, run, no_call_after, ends)
 
 
 def _entries(content: bytes) -> Iterator[Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from mambo_io.doubts import LONGEST_CALL_S, AccountCall, BalanceReading, TopUp
+from mambo_io.doubts import LONGEST_CALL_S, AccountCall, BalanceReading, Unseen
 from mambo_io.ledger import US
 from mambo_io.model import Verdict
 from pipelines.settlement import Charged, Doubt, Reading, Settlement, settle
@@ -28,7 +28,7 @@ def judge(
     campaign_id: int,
     late_us: int,
     certain_ugx: Callable[[AccountCall], int],
-    topped_up: Sequence[TopUp] = (),
+    unseen: Sequence[Unseen] = (),
     clocks_differ_us: int = 0,
     known_us: tuple[int, int | None] = (0, None),
 ) -> tuple[Settlement, Reading] | str:
@@ -38,7 +38,7 @@ def judge(
     `known_us`: between these moments (None: now) all that was in flight is among the calls.
     A call is not executed later than `late_us` after it was given up, as far as the settlement assumes.
     `calls` are those that may have been executed, by their intents; `certain_ugx` is what one costs at least. Two
-    readings between which the account may have been topped up tell nothing: what came in hides what was taken.
+    readings between which the balance may have moved by what the ledger does not know (`unseen`) tell nothing.
     """
     asked = [call for call in calls if call.campaign_id == campaign_id and call.verdict is Verdict.UNKNOWN]
     if not asked:
@@ -64,11 +64,11 @@ def judge(
     later = [moment for moment in moments if moment.at_us > max(_end_us(call, now_us) for call in asked)]
     # The earlier balance was named some time before the moment that is kept of it, by a call at most so long.
     named_us = before.at_us - LONGEST_CALL_S * US
-    hidden_us = min((top_up.began_us for top_up in topped_up if top_up.at_us >= named_us), default=None)
-    if hidden_us is not None and later and hidden_us <= later[0].at_us:
-        return "the account was topped up meanwhile, as was entered by hand; what came in hides what was taken"
-    if hidden_us is not None:
-        later = [moment for moment in later if moment.at_us < hidden_us]
+    hidden = min((each for each in unseen if each.at_us >= named_us), key=lambda each: each.began_us, default=None)
+    if hidden is not None and later and hidden.began_us <= later[0].at_us:
+        return hidden.why
+    if hidden is not None:
+        later = [moment for moment in later if moment.at_us < hidden.began_us]
     given_time = [moment for moment in later if all(moment.at_us >= _end_us(call, now_us) + late_us for call in asked)]
     # The first that is late enough: the longer the time between, the more else may have happened to the account.
     after = given_time[0] if given_time else next(reversed(later), None)

@@ -102,6 +102,7 @@ class SendLoop:
         self._stop: RunEnd | None = None
         self._asked_before = False  # by a signal
         self._in_flight: dict[int, asyncio.Task[None]] = {}  # by attempt
+        self._newest_attempt = 0  # that the ledger told of
         self._ends: list[CallEnd] = []  # what came back and is not recorded yet
         self._wake = asyncio.Event()
         self._resume_at = 0.0  # monotonic: no claim before it
@@ -150,6 +151,7 @@ class SendLoop:
             self._give_up_at = None
         for call in exchange.calls:
             self._in_flight[call.attempt_id] = asyncio.create_task(self._call(call))
+            self._newest_attempt = max(self._newest_attempt, call.attempt_id)
         self._on_progress(self._progress)
         match exchange.hold:
             case Hold.RATE | Hold.SETTLING:
@@ -208,7 +210,7 @@ class SendLoop:
 
     def _given_up(self, failure: LedgerFailed, unrecorded: int, kept: bool) -> Stopped:
         with suppress(OSError):
-            self._side_file.keep_that_no_other_call_was_made()
+            self._side_file.keep_that_no_call_was_made_after(self._newest_attempt)
         if not unrecorded:
             return failure
         calls = "1 call" if unrecorded == 1 else f"{unrecorded} calls"

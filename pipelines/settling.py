@@ -27,7 +27,7 @@ from mambo_io.doubts import (
     clocks_differ_s,
     end_orphans,
     in_flight,
-    top_ups,
+    unseen,
 )
 from mambo_io.errors import InputError, SettingsError
 from mambo_io.ledger import US, CampaignRow, Ledger, call_name, from_us, to_us
@@ -141,7 +141,7 @@ def _judged(
     """The account's calls around the unknown ones, and what `judge` says of them. Moments of rest are mostly near."""
     late_us = rules.settle_after_s * US
     clocks_differ_us = round(clocks_differ_s(connection) * US)
-    topped_up = top_ups(connection, campaign.account)
+    not_seen = unseen(connection, campaign.account)
     calls: list[AccountCall] = []
     judged: tuple[Settlement, Reading] | str = NOTHING_UNKNOWN
     for before_s, after_s in SPANS_S:
@@ -157,7 +157,7 @@ def _judged(
             campaign_id=campaign.id,
             late_us=late_us,
             certain_ugx=lambda call: certain_cost_ugx(connection, campaign.account, call),
-            topped_up=topped_up,
+            unseen=not_seen,
             clocks_differ_us=clocks_differ_us,
             known_us=(history.from_us, until_us),
         )

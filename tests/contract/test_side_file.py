@@ -76,7 +76,7 @@ def test_it_is_recorded_once_and_then_gone(side_file: SideFile, store: Store, co
     call = run.claim_one()
     with side_file.reserved(1):
         side_file.keep([run.end(call, good_reply(call))])
-        side_file.keep_that_no_other_call_was_made()
+        side_file.keep_that_no_call_was_made_after(call.attempt_id)
     kept = kept_by(side_file)
     assert next_run(store, connection, kept).orphans == 0
     before = rows_of(store, attempts)
@@ -94,7 +94,7 @@ def test_a_call_of_which_the_run_knew_nothing_was_not_made(
     known, _ = run.claim(2)
     with side_file.reserved(2):
         side_file.keep([run.end(known, good_reply(known))])
-        side_file.keep_that_no_other_call_was_made()
+        side_file.keep_that_no_call_was_made_after(known.attempt_id)
     again = next_run(store, connection, kept_by(side_file))
     assert again.orphans == 0
     assert [(row["verdict"], row["reason"]) for row in rows_of(store, attempts)] == [
@@ -102,6 +102,20 @@ def test_a_call_of_which_the_run_knew_nothing_was_not_made(
         (Verdict.NOT_SENT, "never_begun"),
     ]
     assert [call.chunk for call in again.claim(9)] == [2]
+
+
+def test_a_call_that_the_run_knew_of_was_made_whatever_an_older_copy_of_the_ledger_says(
+    side_file: SideFile, store: Store, connection: Connection
+) -> None:
+    """A backup was made while two calls were in flight; the ledger that was told what they came to is lost."""
+    run = Run.of(connection, plan(1, 1, 1))
+    _, newest = run.claim(2)
+    with side_file.reserved(2):
+        side_file.keep_that_no_call_was_made_after(newest.attempt_id)
+    again = next_run(store, connection, kept_by(side_file))
+    assert again.orphans == 2
+    assert [row["verdict"] for row in rows_of(store, attempts)] == [Verdict.UNKNOWN, Verdict.UNKNOWN]
+    assert [call.chunk for call in again.claim(9)] == [3]
 
 
 def test_without_its_last_word_a_call_is_unknown(side_file: SideFile, store: Store, connection: Connection) -> None:
@@ -153,7 +167,7 @@ def test_replies_to_calls_that_the_ledger_does_not_hold_stay(
     call = run.claim_one()
     with side_file.reserved(1):
         side_file.keep([run.end(replace(call, attempt_id=99), good_reply(call))])
-        side_file.keep_that_no_other_call_was_made()
+        side_file.keep_that_no_call_was_made_after(99)
     [kept] = kept_by(side_file)
     next_run(store, connection, [kept])
     assert kept.strange == 1

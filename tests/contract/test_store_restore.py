@@ -12,12 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from mambo_io import accounting
 from mambo_io.errors import StoreError
 from mambo_io.ledger import Ledger
 from mambo_io.restored import confirm, restore
+from mambo_io.side_file import SideFile, kept_replies
 from mambo_io.store import Store, StoreBusy
 from mambo_io.tables import events
-from support.ledgers import NOON, Run, good_reply, plan, rows_of
+from pipelines.settling import SettlingRules, conclude
+from support.ledgers import NOON, Run, bad_reply, good_reply, plan, rows_of
 from support.processes import mambo
 
 ASKED = r"the ledger is a backup, put in place on 2026-03-02 at 12:00: .*mambo store confirm --by NAME\.$"
@@ -85,6 +88,59 @@ def test_nothing_is_sent_from_a_backup_before_a_person_confirms(ledger: Path, by
         ]
         with pytest.raises(StoreError, match="there is nothing to confirm"):
             confirm(connection, who="Jane Auma", now=NOON)
+
+
+@pytest.fixture
+def in_flight(tmp_path: Path, empty_ledger: Path) -> Path:
+    """The balance is known, and two calls of 100 are in flight when the backup is made. Then they are answered, the
+    first was not executed, another one is made, and the ledger is gone but for what a run left beside it."""
+    path = Path(shutil.copy(empty_ledger, tmp_path / "ledger.db"))
+    with Store(str(path)) as store, store.writer() as connection:
+        run = Run.of(connection, plan(2, 2, 2, 2, 2))
+        call = run.claim_one()
+        run.settle(call, good_reply(call, balance_ugx=10_000))
+        run.now += timedelta(seconds=1)
+        first, second = run.claim(2)
+        store.backup(tmp_path / "backup.db")
+        run.settle(first, bad_reply(first, 400, "try later"))
+        run.settle(second, good_reply(second, balance_ugx=9_900))
+        lost = run.claim_one()
+        side_file = SideFile(store.aside(run.campaign.id), "run")
+        with side_file.reserved(1):
+            side_file.keep([run.end(lost, good_reply(lost, balance_ugx=9_800))])
+            side_file.keep_that_no_call_was_made_after(lost.attempt_id)
+    for file in path.parent.glob("ledger.db*"):
+        if "replies" not in file.name and "newest" not in file.name:
+            file.unlink()
+    return path
+
+
+def test_what_was_in_flight_when_the_backup_was_made_is_unknown_and_nobody_gets_it_twice(in_flight: Path) -> None:
+    restored = restore(str(in_flight), in_flight.with_name("backup.db"), who="jane", now=NOON + timedelta(hours=1))
+    assert (restored.newest_call, restored.calls_noted) == (3, 4)
+    with Store(str(in_flight)) as store, store.writer() as connection:
+        ledger = Ledger(store)
+        unknown = ["clinic-day/1/c0002", "clinic-day/1/c0003"]
+        assert [call.name for call in ledger.unknown_calls(ledger.get("clinic-day"))] == unknown, "before any start"
+        confirm(connection, who="Jane Auma", now=NOON + timedelta(hours=2))
+        kept = kept_replies(store.aside(1))
+        run = Run(connection, ledger.get("clinic-day"), now=NOON + timedelta(hours=2), name="next", kept=kept)
+        assert [call.name for call in ledger.unknown_calls(run.campaign)] == unknown, "nor by what lies beside it"
+        assert kept[0].strange == 1
+
+
+def test_the_money_tells_nothing_of_them_because_calls_are_not_in_the_backup(in_flight: Path) -> None:
+    """Two calls of 100 cost 200 in all: one of the unknown ones, and one that the backup does not hold."""
+    restore(str(in_flight), in_flight.with_name("backup.db"), who="jane", now=NOON + timedelta(hours=1))
+    later = NOON + timedelta(hours=2)
+    with Store(str(in_flight)) as store, store.writer() as connection:
+        confirm(connection, who="Jane Auma", now=later)
+        accounting.record_reading(connection, "main", 9_800, who="jane", began=later, now=later)
+        rules = SettlingRules(exclusive=True, settle_after_s=120, resend_settled=True)
+        settled = conclude(connection, Ledger(store).get("clinic-day"), rules, now=later + timedelta(seconds=1))
+    assert (settled.sent, settled.not_sent, settled.left) == (0, 0, 2)
+    assert settled.trouble is not None
+    assert settled.trouble.startswith("the ledger is a backup")
 
 
 def test_what_cannot_be_restored_changes_nothing(ledger: Path, tmp_path: Path) -> None:

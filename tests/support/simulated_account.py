@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import product
 
-from mambo_io.doubts import AccountCall, BalanceReading, TopUp
+from mambo_io.doubts import TOPPED_UP, AccountCall, BalanceReading, Unseen
 from mambo_io.model import Verdict
 from pipelines.judging import judge
 from pipelines.settlement import Fate
@@ -202,8 +202,8 @@ class Campaign:
             certain_ugx=lambda call: (
                 PRICE_UGX * sum(n for network, n in people[call.attempt].items() if network in reached)
             ),
-            topped_up=[
-                TopUp(at_us - SECOND_US, at_us + SECOND_US)
+            unseen=[
+                Unseen(at_us - SECOND_US, at_us + SECOND_US, TOPPED_UP)
                 for at_us, amount_ugx in self.other_ugx
                 if self.world.entered and amount_ugx < 0
             ],
