@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -237,69 +236,64 @@ def test_interrupted_at_any_commit_nothing_is_lost(
         assert list(tmp_path.glob("**/*.parquet")) == []
 
 
-@dataclass
-class Interrupted:
-    """Of a campaign whose people are in the ledger again, and whose file was to be removed."""
-
-    store: Store
-    campaign: CampaignRow
-    file: Path
-
-    def bring_back(self) -> None:
-        bring_people_back(self.store, "clinic-day", "1", who="grace", now=LATER)
-
-    def erase(self) -> None:
-        assert self.file in erase_editions(self.store, [self.campaign], who="grace", now=LATER).removed
-
-    def erase_older(self) -> None:
-        chosen = choose_older(self.store, 180, LATER).editions
-        assert self.file in erase_editions(self.store, chosen, who="grace", now=LATER).removed
-
-    def erase_somebody(self) -> None:
-        """Whose number stands nowhere; nobody is to look first what the file holds."""
-        assert self.file in forget(self.store, 256_701_234_567, who="grace", now=LATER)[1].removed
-
-    def archive_elsewhere(self) -> None:
-        archive(self.store, [self.campaign], self.file.parents[2] / "elsewhere", who="grace", now=LATER)
-
-
-@pytest.fixture
-def interrupted(store: Store, tmp_path: Path) -> Interrupted:
+def interrupted_before_the_file_went(store: Store, campaign: CampaignRow, folder: Path) -> Path:
+    """Archived and brought back, but for the very end; the file."""
     with store.writer() as connection:
-        campaign = complete(connection)
-        archived(store, connection, campaign, tmp_path)
+        archived(store, connection, campaign, folder)
         steps = bring_back(store, connection, campaign, who="grace", now=LATER)
         while rows_of(store, archives):
             next(steps)
         steps.close()
-        file = file_in(tmp_path, "clinic-day", "1")
-        assert file.exists()
-    return Interrupted(store, campaign, file)
+    file = file_in(folder, campaign.name, campaign.edition)
+    assert file.exists()
+    return file
 
 
-@pytest.mark.parametrize("end", ["bring_back", "erase", "erase_older", "erase_somebody", "archive_elsewhere"])
-def test_a_file_that_was_to_be_removed_goes_with_the_next_command(end: str, interrupted: Interrupted) -> None:
-    getattr(interrupted, end)()
-    assert list(interrupted.file.parent.iterdir()) == []
-    assert len(rows_of(interrupted.store, ledger_meta)) == 1, "nothing is noted any more but the version"
+def test_a_file_that_was_to_be_removed_goes_with_the_next_command(store: Store, tmp_path: Path) -> None:
+    with store.writer() as connection:
+        campaign = complete(connection)
+
+    def bring_back_again() -> None:
+        bring_people_back(store, "clinic-day", "1", who="grace", now=LATER)
+
+    def erase_somebody() -> None:
+        """Whose number stands nowhere: what the file holds does not matter."""
+        assert file in forget(store, 256_701_234_567, who="grace", now=LATER)[1].removed
+
+    def archive_elsewhere() -> None:
+        archive(store, [campaign], tmp_path / "elsewhere", who="grace", now=LATER)
+        bring_people_back(store, "clinic-day", "1", who="grace", now=LATER)
+
+    def erase_what_is_old() -> None:
+        chosen = choose_older(store, 180, LATER).editions
+        assert file in erase_editions(store, chosen, who="grace", now=LATER).removed
+
+    for end in (bring_back_again, erase_somebody, archive_elsewhere, erase_what_is_old):
+        file = interrupted_before_the_file_went(store, campaign, tmp_path)
+        end()
+        assert list(file.parent.iterdir()) == [], end.__name__
+        assert len(rows_of(store, ledger_meta)) == 1, "nothing is noted any more but the version"
 
 
-def test_what_came_to_its_place_since_stays(interrupted: Interrupted) -> None:
-    interrupted.file.write_bytes(b"the archive of another ledger")
-    interrupted.bring_back()
-    assert interrupted.file.read_bytes() == b"the archive of another ledger"
+def test_whose_file_it_is_and_whether_it_is_gone(store: Store, tmp_path: Path) -> None:
+    with store.writer() as connection:
+        campaign = complete(connection)
+    file = interrupted_before_the_file_went(store, campaign, tmp_path)
+    folder, content = file.parent, file.read_bytes()
+    file.write_bytes(b"the archive of another ledger")
+    bring_people_back(store, "clinic-day", "1", who="grace", now=LATER)
+    assert file.read_bytes() == b"the archive of another ledger"
     with pytest.raises(InputError, match="clinic-day/1: is not archived"):
-        interrupted.bring_back()
+        bring_people_back(store, "clinic-day", "1", who="grace", now=LATER)
 
-
-def test_a_file_whose_folder_is_not_there_is_not_taken_for_removed(interrupted: Interrupted) -> None:
-    folder, elsewhere = interrupted.file.parent, interrupted.file.parents[1] / "not mounted"
-    folder.rename(elsewhere)
+    file.write_bytes(content)  # and taken, when it is archived now
+    assert interrupted_before_the_file_went(store, campaign, tmp_path) == file
+    folder.rename(tmp_path / "not mounted")
     with pytest.raises(InputError, match=r"and cannot be removed \(No such file or directory\)\. Mount its folder"):
-        interrupted.erase()
-    assert Ledger(interrupted.store).get("clinic-day").erased_at is None
-    elsewhere.rename(folder)
-    interrupted.erase()
+        erase_editions(store, [campaign], who="grace", now=LATER)
+    assert Ledger(store).get("clinic-day").erased_at is None
+    (tmp_path / "not mounted").rename(folder)
+    erase_editions(store, [campaign], who="grace", now=LATER)
     assert list(folder.iterdir()) == []
 
 
