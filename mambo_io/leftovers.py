@@ -36,7 +36,8 @@ class Leftover:
 
 
 def add_note(connection: Connection, campaign_id: int, file: Path, digest: str | None) -> Leftover:
-    """In the open transaction. No edition has two."""
+    """In the open transaction, in the place of an older one."""
+    delete_note(connection, campaign_id)
     note = Leftover(file, digest, file.with_name(f".{secrets.token_hex(8)}"))
     connection.execute(insert(ledger_meta), {"key": f"{_PREFIX}{campaign_id}", "value": _written(note)})
     return note
