@@ -39,7 +39,7 @@ notebooks: $(STAMP) ## a ledger of four months, and the notebooks on it as .ipyn
 test: $(STAMP) ## the whole test suite; one part of it: make test ARGS=tests/unit
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
 
-# A kill takes three seconds or so, and the two stores run side by side: some three minutes; 500 take half an hour.
+# A kill takes three seconds or so, and the two stores run side by side: some five minutes; 500 take three quarters of an hour.
 KILLS ?= 40
 
 crash: $(STAMP) ## kill the real command again and again, on both stores; longer: make crash KILLS=500

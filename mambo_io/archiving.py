@@ -3,7 +3,8 @@
 The file is written whole under another name, given its own, read back and compared with the ledger; then one commit
 says where it is, and from that moment every reader reads the file; then the rows go, commit by commit. Whatever is
 killed in between loses nothing, and the same once more ends it. Bringing back is the same way round: the rows first,
-commit by commit, then the one commit. The caller holds the edition's lock, and the one of imports of delivery reports.
+commit by commit, then the one commit, then the file goes. A file that the ledger does not read, not yet or no longer,
+stands in a note (`mambo_io.leftovers`). The caller holds the edition's lock, and that of imports of delivery reports.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from mambo_io.datasets import write_dataset
 from mambo_io.errors import InputError, StoreError
 from mambo_io.event_log import add_event
 from mambo_io.ledger import CampaignRow, Ledger, campaign_row, to_us, totals_of
+from mambo_io.leftovers import Leftover, add_note, delete_note, remove_leftover, set_digest
 from mambo_io.model import FINAL_STATES, ChunkState, Outcome
 from mambo_io.result_rows import Edition, result_pieces
 from mambo_io.store import Store, StoreBusy
@@ -74,32 +76,52 @@ def archive_edition(
     """
     if _archive(connection, campaign) is None:
         check_archivable(connection, campaign)
-        rejected, left_out = ledger.rejected(campaign), ledger.left_out(campaign)
+        remove_leftover(connection, campaign.id)
         file = file_in(folder.absolute(), campaign.name, campaign.edition)
-        erased = _write(ledger.store, campaign, file)
-        digest = digest_of(file)
+        _make_folders(file.parent)
         with connection.begin():
-            connection.execute(select(campaigns.c.id).where(campaigns.c.id == campaign.id).with_for_update())
-            if connection.scalar(_persons_erased(campaign)) != erased:
-                file.unlink()
-                fix = "Nothing was archived. Try again."
-                raise StoreError("somebody was erased from it meanwhile", file=campaign.label, fix=fix)
-            values = {
-                "campaign_id": campaign.id,
-                "file": str(file),
-                "rows": campaign.rows,
-                "digest": digest,
-                "archived_at_us": to_us(now),
-                "rejected": json.dumps(rejected),
-                "left_out": json.dumps(left_out),
-            }
-            connection.execute(insert(archives), values)
-            add_event(connection, campaign, "archived", f"{campaign.rows} recipients", who, now)
+            note = add_note(connection, campaign.id, file, None)
+        try:
+            _archive_in(ledger, connection, campaign, note, who, now)
+        except (InputError, StoreError):
+            remove_leftover(connection, campaign.id)
+            raise
     done = 0
     for some in _ranges(connection, campaign):
         with connection.begin():
             done += connection.execute(delete(recipients).where(some, ~_differs())).rowcount
         yield done
+
+
+def _archive_in(
+    ledger: Ledger, connection: Connection, campaign: CampaignRow, note: Leftover, who: str, now: datetime
+) -> None:
+    """Write the file, and let every reader read it from then on."""
+    rejected, left_out = ledger.rejected(campaign), ledger.left_out(campaign)
+    written, erased = _write(ledger.store, campaign, note)
+    digest = digest_of(written)
+    if written != note.file:
+        with connection.begin():
+            set_digest(connection, campaign.id, note, digest)
+        written.replace(note.file)
+        note.aside.rmdir()
+    with connection.begin():
+        connection.execute(select(campaigns.c.id).where(campaigns.c.id == campaign.id).with_for_update())
+        if connection.scalar(_persons_erased(campaign)) != erased:
+            fix = "Nothing was archived. Try again."
+            raise StoreError("somebody was erased from it meanwhile", file=campaign.label, fix=fix)
+        values = {
+            "campaign_id": campaign.id,
+            "file": str(note.file),
+            "rows": campaign.rows,
+            "digest": digest,
+            "archived_at_us": to_us(now),
+            "rejected": json.dumps(rejected),
+            "left_out": json.dumps(left_out),
+        }
+        connection.execute(insert(archives), values)
+        delete_note(connection, campaign.id)
+        add_event(connection, campaign, "archived", f"{campaign.rows} recipients", who, now)
 
 
 def is_half_archived(connection: Connection, campaign: CampaignRow) -> bool:
@@ -113,12 +135,15 @@ def bring_back(
 ) -> Generator[int]:
     """Put the people of an archived edition into the ledger again; gives how many rows are there so far.
 
-    The file is not needed any more then; to remove it is the caller's. Raises `InputError` when the edition is not
-    archived, or its file is not there or not as it was; `StoreError` when the ledger would not say what the file says.
+    Then the file is overwritten and removed, also that of an earlier time that was interrupted there. Raises
+    `InputError` when there is none, or it is not there, not as it was, or cannot be removed; `StoreError` when the
+    ledger would not say what the file says.
     """
     archive = _archive(connection, campaign)
     if archive is None:
-        raise InputError("is not archived", file=campaign.label)
+        if remove_leftover(connection, campaign.id) is None:
+            raise InputError("is not archived", file=campaign.label)
+        return
     done = 0
     with closing(archive.pieces()) as pieces:
         for piece in pieces:
@@ -136,13 +161,16 @@ def bring_back(
             raise StoreError("the ledger would not say what the archive says", file=archive.file)
     with connection.begin():
         connection.execute(delete(archives).where(archives.c.campaign_id == campaign.id))
+        add_note(connection, campaign.id, archive.file, archive.digest)
         add_event(connection, campaign, "brought_back", f"{campaign.rows} recipients", who, now)
+    yield done
+    remove_leftover(connection, campaign.id)
 
 
-def _write(store: Store, campaign: CampaignRow, file: Path) -> int:
-    """Write the results to `file`, read them back, and compare: rows, a digest of each, people by outcome.
+def _write(store: Store, campaign: CampaignRow, note: Leftover) -> tuple[Path, int]:
+    """Write the results beside the file, read them back, and compare: rows, a digest of each, people by outcome.
 
-    Returns how often somebody had been erased from the edition by then.
+    Returns where they are, and how often somebody had been erased from the edition by then.
     """
     outcomes: Counter[str] = Counter()
 
@@ -158,18 +186,18 @@ def _write(store: Store, campaign: CampaignRow, file: Path) -> int:
         people = {Outcome(outcome): rows for outcome, rows in outcomes.items()}
         if people != totals.outcomes:
             raise StoreError("the results do not add up to the calls", file=campaign.label, fix="Nothing was archived.")
-        if file.exists():
-            if _digest(_pieces_of(file)) == expected:  # of a process that was killed before it could say so
-                return erased
+        if note.file.exists():
+            if _digest(_pieces_of(note.file)) == expected:  # of this ledger, which is a backup that was restored
+                return note.file, erased
             fix = "Name another folder. Nothing was archived."
-            raise InputError("is the archive of another ledger's campaign of that name", file=file, fix=fix)
-        _make_folders(file.parent)
+            raise InputError("is the archive of another ledger's campaign of that name", file=note.file, fix=fix)
+        file = note.aside / note.file.name
+        _make_folders(note.aside)
         write_dataset(result_pieces(connection, _edition(campaign)), file)
         file.chmod(0o600)  # numbers stand in it
     if _digest(_pieces_of(file)) != expected:
-        file.unlink()
-        raise StoreError("does not hold what was written to it", file=file, fix="Nothing was archived. Try again.")
-    return erased
+        raise StoreError("does not hold what was written to it", file=note.file, fix="Nothing was archived. Try again.")
+    return file, erased
 
 
 def _persons_erased(campaign: CampaignRow) -> Select[tuple[int]]:

@@ -21,7 +21,7 @@ from mambo_io.errors import InputError
 from mambo_io.event_log import add_event
 from mambo_io.ledger import CampaignRow, call_name, campaign_row
 from mambo_io.model import FINAL_STATES, ChunkState
-from mambo_io.person import HIDDEN, calls_of, naming, own_rows, written_number
+from mambo_io.person import COLUMNS, calls_of, naming, others_naming, own_rows
 from mambo_io.tables import (
     account_entries,
     attempts,
@@ -33,6 +33,7 @@ from mambo_io.tables import (
     suppressions,
     unsupported,
 )
+from mambo_io.written_numbers import HIDDEN, written_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +50,25 @@ def erase_person(connection: Connection, msisdn: int, *, who: str, now: datetime
     """Erase the number (the digits of E.164). The name of who did it is recorded, the number is not.
 
     Raises `InputError` while it stands in a call that is in flight, or of which nobody knows whether it was sent, and
-    while it stands in an archived edition.
+    while it stands in an archived edition, or is named there.
     """
     r, k = recipients.c, campaigns.c
     with connection.begin():
         own = own_rows(connection, msisdn)
-        # No sender claims a call of these while they are locked.
-        locked = select(campaigns).where(k.id.in_(own)).order_by(k.id).with_for_update()
-        its_editions = [campaign_row(row) for row in connection.execute(locked)]
+        others = list(others_naming(connection, msisdn))
+        # No sender claims a call of these, and nobody archives them, while they are locked.
+        touched = own.keys() | {campaign_id for _, campaign_id, *_ in others}
+        locked = select(campaigns).where(k.id.in_(touched)).order_by(k.id).with_for_update()
+        editions = [campaign_row(row) for row in connection.execute(locked)]
+        for edition in editions:
+            check_not_archived(connection, edition.id, edition.label)
+            # An archive that is being written just now has the number: this event tells it.
+            rows = own.get(edition.id, [])
+            detail = f"{len(rows)} row{'' if len(rows) == 1 else 's'}"
+            add_event(connection, edition, "person_erased", detail if rows else "named in other rows", who, now)
+        its_editions = [edition for edition in editions if edition.id in own]
         for edition in its_editions:
             rows = own[edition.id]
-            check_not_archived(connection, edition.id, edition.label)
             _check_nothing_open(connection, edition, rows)
             its = and_(r.campaign_id == edition.id, r.row.in_(rows))
             _erase_texts(connection, edition.id, rows)
@@ -70,12 +79,10 @@ def erase_person(connection: Connection, msisdn: int, *, who: str, now: datetime
             of_edition = select(attempts.c.id).where(attempts.c.campaign_id == edition.id)
             contacts = and_(unsupported.c.row.in_(rows), unsupported.c.attempt_id.in_(of_edition))
             connection.execute(delete(unsupported).where(contacts))
-            detail = f"{len(rows)} row{'' if len(rows) == 1 else 's'}"
-            add_event(connection, edition, "person_erased", detail, who, now)
         finished = select(k.id).where(k.state.in_(FINAL_STATES))
         of_finished = and_(suppressions.c.msisdn == msisdn, suppressions.c.campaign_id.in_(finished))
         connection.execute(delete(suppressions).where(of_finished))
-        mentions = _hide_mentions(connection, msisdn)
+        mentions = _hide_mentions(connection, msisdn, others)
     return Forgotten(
         rows=sum(map(len, own.values())),
         editions=len(own),
@@ -122,15 +129,18 @@ def _erase_texts(connection: Connection, campaign_id: int, rows: list[int]) -> N
     )
 
 
-def _hide_mentions(connection: Connection, msisdn: int) -> int:
+def _hide_mentions(connection: Connection, msisdn: int, others: list[tuple[str, int, int, str]]) -> int:
     r, u = recipients.c, unsupported.c
     pattern = written_number(msisdn)
     contacts = [row.id for row in naming(connection, msisdn, u.raw, u.id)]
     connection.execute(delete(unsupported).where(u.id.in_(contacts)))
     notes = [row.id for row in naming(connection, msisdn, events.c.detail, events.c.id)]
     connection.execute(update(events).where(events.c.id.in_(notes)).values(detail=None))
-    hidden = len(contacts) + len(notes)
-    for column in (r.phone_raw, r.message, r.kept, attempts.c.raw_reply, account_entries.c.note):
+    for place, campaign_id, row, text in others:
+        its = and_(r.campaign_id == campaign_id, r.row == row)
+        connection.execute(update(recipients).where(its).values({COLUMNS[place].name: pattern.sub(HIDDEN, text)}))
+    hidden = len(contacts) + len(notes) + len(others)
+    for column in (attempts.c.raw_reply, account_entries.c.note):
         hidden += _hide(connection, msisdn, column, pattern)
     return hidden
 

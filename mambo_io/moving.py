@@ -41,6 +41,7 @@ from mambo_io.bulk import fetch_pieces, insert_rows
 from mambo_io.errors import InputError, StoreError
 from mambo_io.event_log import add_event
 from mambo_io.ledger import campaign_row, totals_of
+from mambo_io.leftovers import copy_notes
 from mambo_io.places import parse_url
 from mambo_io.restored import check_confirmed, nobody_sends
 from mambo_io.side_file import kept_replies
@@ -153,6 +154,7 @@ def _copy(connection: Connection, into: Connection, on_progress: OnProgress) -> 
         newest = max(newest, connection.scalar(select(given.c.seq).where(given.c.name == each.name)) or 0)
         if newest:
             into.execute(select(func.setval(func.pg_get_serial_sequence(each.name, "id"), newest)))
+    copy_notes(connection, into)
     into.execute(text("ANALYZE"))
     return digests
 

@@ -1,13 +1,12 @@
 """All that a ledger holds about one telephone number, across all campaign editions.
 
-A row of a list that has the number is the person's own. Elsewhere it may be *named*: in a cell that was turned away, a
-kept column of somebody else's row, a raw reply, what a colleague wrote, a text that others were sent.
+A row of a list that has the number is the person's own. Elsewhere it may be *named*: in a cell that was turned away or
+has somebody else's number, too, a kept column of somebody else's row, a raw reply, what a colleague wrote, a text that
+others were sent.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,9 +15,8 @@ from typing import Any
 import polars as pl
 from sqlalchemy import Column, ColumnElement, Connection, and_, select, true
 
-from mambo_io.archives import archive_of
+from mambo_io.archived_people import InArchive, in_archives
 from mambo_io.ledger import from_us
-from mambo_io.masking import mask_text
 from mambo_io.tables import (
     account_entries,
     archives,
@@ -32,10 +30,9 @@ from mambo_io.tables import (
     suppressions,
     unsupported,
 )
+from mambo_io.written_numbers import national_number, others_masked, written_number
 
-# What people put between the digits of a number; a backslash, because JSON may have one before a slash.
-_BETWEEN = r"(?:[^\S\r\n]|[().\-/\\\u200b-\u2015\u202a-\u202e\u2060-\u2069\u2212\ufeff]){0,3}"
-HIDDEN = "•••"
+COLUMNS = {"cell": recipients.c.phone_raw, "kept": recipients.c.kept, "text": recipients.c.message}
 
 _TIME = pl.Datetime("us", "UTC")
 _CALL_TYPES: dict[str, Any] = {
@@ -113,7 +110,8 @@ def held_about(connection: Connection, msisdn: int) -> Held:
     """All that is held about the number (the digits of E.164), in one transaction. Reads every recipient."""
     with connection.begin():
         own = own_rows(connection, msisdn)
-        archived = archived_rows(connection, msisdn)
+        in_files = in_archives(connection, msisdn)
+        archived = {campaign_id: found.people for campaign_id, found in in_files.items() if found.people.height}
         in_ledger = {campaign_id: rows for campaign_id, rows in own.items() if campaign_id not in archived}
         its_calls = {campaign_id: calls_of(connection, campaign_id, rows) for campaign_id, rows in in_ledger.items()}
         for campaign_id, people in archived.items():
@@ -127,19 +125,12 @@ def held_about(connection: Connection, msisdn: int) -> Held:
             "unsupported_contacts": _frame(_unsupported(connection, msisdn, own), _UNSUPPORTED_TYPES),
             "delivery_reports": _frame(_reports(connection, own), _REPORT_TYPES),
             "opt_outs": _frame(_opt_outs(connection, msisdn), _OPT_OUT_TYPES),
-            "mentions": _frame(_mentions(connection, msisdn), _MENTION_TYPES),
+            "mentions": _frame(_mentions(connection, msisdn, in_files), _MENTION_TYPES),
         }
     return Held(msisdn, tables)
 
 
 # --- also for erasing ------------------------------------------------------------------------------------------------
-
-
-def written_number(msisdn: int) -> re.Pattern[str]:
-    """The number as it may stand in a text: with and without 256 or 0, with what people put between digits."""
-    country, national = _BETWEEN.join("256"), _BETWEEN.join(str(msisdn)[3:])
-    before = rf"(?:(?:\+|0{{2,3}})?{_BETWEEN}{country}{_BETWEEN})?(?:\(?0\)?{_BETWEEN})?"
-    return re.compile(rf"(?<![0-9]){before}{national}(?![0-9])")
 
 
 def own_rows(connection: Connection, msisdn: int) -> dict[int, list[int]]:
@@ -179,12 +170,23 @@ def naming(
 ) -> Iterator[Any]:
     """The rows of a table in which `column` names the number: its text, then `others`."""
     # The databases have no patterns in common, but both know at once where not even the digits stand in their order.
-    may_name = column.like("%" + "%".join(str(msisdn)[3:]) + "%")
+    may_name = column.like("%" + "%".join(national_number(msisdn)) + "%")
     query = select(column, *others).where(may_name, true() if where is None else where)
     pattern = written_number(msisdn)
     for row in connection.execute(query).all():  # before anything is changed
         if pattern.search(row[0]):
             yield row
+
+
+def others_naming(
+    connection: Connection, msisdn: int, *, where: ColumnElement[bool] | None = None
+) -> Iterator[tuple[str, int, int, str]]:
+    """Rows of others, or of nobody, that name the number: place (`COLUMNS`), campaign_id, row, and what is there."""
+    r = recipients.c
+    is_others = and_(r.msisdn.is_distinct_from(msisdn), true() if where is None else where)
+    for place, column in COLUMNS.items():
+        for text, campaign_id, row in naming(connection, msisdn, column, r.campaign_id, r.row, where=is_others):
+            yield place, campaign_id, row, text
 
 
 # --- the tables ------------------------------------------------------------------------------------------------------
@@ -202,31 +204,6 @@ def _time(at_us: int | None) -> datetime | None:
 def _call(name: str, edition: str, chunk: int) -> str:
     """As `mambo_io.ledger.call_name`."""
     return f"{name}/{edition}/c{chunk:04d}"
-
-
-def _others_masked(text: str, msisdn: int) -> str:
-    """The text with every number masked but this one."""
-    parts = written_number(msisdn).split(text)
-    own = written_number(msisdn).findall(text)
-    return "".join(mask_text(part) + number for part, number in zip(parts, [*own, ""], strict=True))
-
-
-def archived_rows(connection: Connection, msisdn: int) -> dict[int, pl.DataFrame]:
-    """The rows that have the number in archived campaign editions, by id: their results, with `kept` (JSON)."""
-    found: dict[int, pl.DataFrame] = {}
-    for campaign_id, columns in connection.execute(
-        select(archives.c.campaign_id, campaigns.c.kept_columns)
-        .join(campaigns, campaigns.c.id == archives.c.campaign_id)
-        .order_by(archives.c.campaign_id)
-    ).all():
-        archive = archive_of(connection, campaign_id)
-        assert archive is not None, "what is listed as archived is"
-        people = archive.table().filter(pl.col("e164") == f"+{msisdn}").collect()
-        if not people.is_empty():
-            names = people.columns[people.width - len(json.loads(columns)) :] if json.loads(columns) else []
-            kept = pl.struct(names).struct.json_encode() if names else pl.lit(None, pl.String)
-            found[campaign_id] = people.with_columns(kept.alias("kept"))
-    return found
 
 
 def _messages(connection: Connection, own: Mapping[int, list[int]]) -> Iterator[tuple[Any, ...]]:
@@ -264,7 +241,7 @@ def _unsupported(connection: Connection, msisdn: int, own: Mapping[int, list[int
     named = {row.id for row in naming(connection, msisdn, u.raw, u.id)} - found.keys()
     found |= {row.id: row for row in connection.execute(of_call.where(u.id.in_(named)))}
     for _, row in sorted(found.items()):
-        yield _call(row.name, row.edition, row.chunk), row.attempt_id, _others_masked(row.raw, msisdn)
+        yield _call(row.name, row.edition, row.chunk), row.attempt_id, others_masked(row.raw, msisdn)
 
 
 def _reports(connection: Connection, own: Mapping[int, list[int]]) -> Iterator[tuple[Any, ...]]:
@@ -292,23 +269,23 @@ def _opt_outs(connection: Connection, msisdn: int) -> Iterator[tuple[Any, ...]]:
         yield name, edition, _time(since), source
 
 
-def _mentions(connection: Connection, msisdn: int) -> Iterator[tuple[Any, ...]]:
-    r, k, a, c, e, n = recipients.c, campaigns.c, attempts.c, chunks.c, events.c, account_entries.c
+def _mentions(connection: Connection, msisdn: int, in_files: Mapping[int, InArchive]) -> Iterator[tuple[Any, ...]]:
+    k, a, c, e, n = campaigns.c, attempts.c, chunks.c, events.c, account_entries.c
     names = {row.id: (row.name, row.edition) for row in connection.execute(select(k.id, k.name, k.edition))}
     nobody: tuple[str | None, str | None] = (None, None)
-    is_nobodys, is_others = r.msisdn.is_(None), r.msisdn.is_distinct_from(msisdn)
-    key = (r.campaign_id, r.row)
-    for text, campaign_id, row in naming(connection, msisdn, r.phone_raw, *key, where=is_nobodys):
-        yield "cell", *names[campaign_id], row, None, None, _others_masked(text, msisdn)
-    for place, column in (("kept", r.kept), ("text", r.message)):
-        for _, campaign_id, row in naming(connection, msisdn, column, *key, where=is_others):
-            yield place, *names[campaign_id], row, None, None, None
+    is_archived = recipients.c.campaign_id.in_(select(archives.c.campaign_id))  # some rows of theirs stand here, too
+    found = list(others_naming(connection, msisdn, where=~is_archived))
+    for campaign_id, in_file in in_files.items():
+        found += [(place, campaign_id, row, text) for place, row, text in in_file.mentions]
+    for place, campaign_id, row, text in sorted(found):
+        shown = others_masked(text, msisdn) if place == "cell" else None
+        yield place, *names[campaign_id], row, None, None, shown
     for text, campaign_id, chunk, at in naming(connection, msisdn, a.raw_reply, a.campaign_id, a.chunk, a.ended_at_us):
         call = _call(*names[campaign_id], chunk)
-        yield "reply", *names[campaign_id], None, call, _time(at), _others_masked(text, msisdn)
+        yield "reply", *names[campaign_id], None, call, _time(at), others_masked(text, msisdn)
     for text, campaign_id, at in naming(connection, msisdn, e.detail, e.campaign_id, e.at_us):
-        yield "event", *names.get(campaign_id, nobody), None, None, _time(at), _others_masked(text, msisdn)
+        yield "event", *names.get(campaign_id, nobody), None, None, _time(at), others_masked(text, msisdn)
     for text, at in naming(connection, msisdn, n.note, n.at_us):
-        yield "account_entry", None, None, None, None, _time(at), _others_masked(text, msisdn)
+        yield "account_entry", None, None, None, None, _time(at), others_masked(text, msisdn)
     for _, campaign_id, chunk in naming(connection, msisdn, c.text, c.campaign_id, c.chunk):
         yield "text", *names[campaign_id], None, _call(*names[campaign_id], chunk), None, None

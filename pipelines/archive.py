@@ -11,7 +11,6 @@ from mambo_io.archives import archive_of
 from mambo_io.archiving import archive_edition, bring_back, check_archivable, is_half_archived, no_imports
 from mambo_io.errors import InputError
 from mambo_io.ledger import CampaignRow, Ledger
-from mambo_io.overwriting import overwrite_file
 from mambo_io.store import Store
 
 
@@ -83,10 +82,6 @@ def bring_people_back(
     """Put the people of an archived edition (None: the newest) into the ledger again, and remove the file."""
     row = Ledger(store).get(name, edition)
     with store.locked_writer(row.label) as connection, no_imports(store, connection):
-        with connection.begin():
-            found = archive_of(connection, row.id)
         for done in bring_back(store, connection, row, who=who, now=now):
             on_progress(done)
-    if found is not None:
-        overwrite_file(found.file)
     return row

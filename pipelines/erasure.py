@@ -15,15 +15,16 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from mambo_io.archived_people import in_archives
 from mambo_io.archives import archive_of
 from mambo_io.archiving import bring_back, no_imports
 from mambo_io.erasing import check_erasable, editions, ended, erase_edition, record_erased
 from mambo_io.errors import InputError, Stopped
 from mambo_io.forgetting import Forgotten, erase_person
 from mambo_io.ledger import CampaignRow, Ledger
+from mambo_io.leftovers import leftover_of, with_leftovers
 from mambo_io.model import CampaignState
 from mambo_io.overwriting import overwrite_file, overwrite_space, remove_copies, zero_what_is_freed
-from mambo_io.person import archived_rows
 from mambo_io.planning import delete_unstarted
 from mambo_io.restored import nobody_sends
 from mambo_io.side_file import side_files
@@ -126,7 +127,12 @@ def forget(store: Store, msisdn: int, *, who: str, now: datetime) -> tuple[Forgo
             fix="Nothing was erased. `mambo status` says whose it is; `mambo send` or `mambo settle` records it first.",
         )
     removed: list[Path] = []
-    for row in _archived_with(store, msisdn):
+    with store.reader() as connection, connection.begin():
+        left = with_leftovers(connection)
+    to_bring_back = _archived_with(store, msisdn) | left
+    for row in _editions(store):
+        if row.id not in to_bring_back:
+            continue
         with store.locked_writer(row.label) as connection:
             removed += _brought_back(store, connection, row, who=who, now=now)
     with store.writer() as connection:
@@ -147,21 +153,19 @@ def naming_side_files(store: Store, msisdn: int) -> list[Path]:
 def _brought_back(store: Store, connection: Connection, row: CampaignRow, *, who: str, now: datetime) -> list[Path]:
     """Bring the people of an archived edition back, to be erased; the file goes, and is named."""
     with connection.begin():
-        archive = archive_of(connection, row.id)
-    if archive is None:
+        file = archive_of(connection, row.id) or leftover_of(connection, row.id)
+    if file is None:
         return []
     with no_imports(store, connection):
         for _ in bring_back(store, connection, row, who=who, now=now):
             pass
-    overwrite_file(archive.file)
-    return [archive.file]
+    return [file.file]
 
 
-def _archived_with(store: Store, msisdn: int) -> list[CampaignRow]:
-    """The archived editions that have the number."""
-    with store.reader() as connection:
-        ids = archived_rows(connection, msisdn).keys()
-    return [row for row in _editions(store) if row.id in ids]
+def _archived_with(store: Store, msisdn: int) -> set[int]:
+    """The ids of the archived editions that have or name the number."""
+    with store.reader() as connection, connection.begin():
+        return set(in_archives(connection, msisdn))
 
 
 def days_of(text: str) -> int:

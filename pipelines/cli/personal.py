@@ -31,7 +31,7 @@ from pipelines.number_rules import judge_number
 from pipelines.opening import open_store
 
 _PLACES = {
-    "cell": "a cell of a list that was turned away",
+    "cell": "a cell of a list that was turned away, or of somebody else",
     "kept": "a kept column of somebody else's row",
     "reply": "a raw reply of the API",
     "event": "what a colleague wrote of a campaign",

@@ -26,10 +26,10 @@ from mambo_io.model import CampaignState, Delivery
 from mambo_io.person import held_about
 from mambo_io.planning import write_plan, write_suppressions
 from mambo_io.store import Store
-from mambo_io.tables import archives, campaigns, recipient_exceptions, recipients
+from mambo_io.tables import archives, campaigns, events, ledger_meta, recipient_exceptions, recipients
 from pipelines import reconciliation
 from pipelines.archive import archivable, archive, bring_people_back
-from pipelines.erasure import erase_editions, forget
+from pipelines.erasure import choose_older, erase_editions, forget
 from pipelines.summary import summarize
 from support.ledgers import (
     NOON,
@@ -233,9 +233,68 @@ def test_interrupted_at_any_commit_nothing_is_lost(
         for _ in bring_back(store, connection, campaign, who="grace", now=LATER):
             pass
         assert rows_of(store, recipients) == rows
-        # The file is still there, as after a kill before the ledger could name it: it is taken as it is.
-        archived(store, connection, campaign, tmp_path)
-    assert_same(everything(store, campaign), before)
+        assert list(tmp_path.glob("**/*.parquet")) == []
+
+
+def interrupted_before_the_file_went(store: Store, campaign: CampaignRow, folder: Path) -> Path:
+    """Archived and brought back, but for the very end; the file."""
+    with store.writer() as connection:
+        archived(store, connection, campaign, folder)
+        steps = bring_back(store, connection, campaign, who="grace", now=LATER)
+        while rows_of(store, archives):
+            next(steps)
+        steps.close()
+    file = file_in(folder, campaign.name, campaign.edition)
+    assert file.exists()
+    return file
+
+
+def test_a_file_that_was_to_be_removed_goes_with_the_next_command(store: Store, tmp_path: Path) -> None:
+    with store.writer() as connection:
+        campaign = complete(connection)
+
+    def bring_back_again() -> None:
+        bring_people_back(store, "clinic-day", "1", who="grace", now=LATER)
+
+    def erase_somebody() -> None:
+        """Whose number stands nowhere: what the file holds does not matter."""
+        assert file in forget(store, 256_701_234_567, who="grace", now=LATER)[1].removed
+
+    def archive_elsewhere() -> None:
+        archive(store, [campaign], tmp_path / "elsewhere", who="grace", now=LATER)
+        bring_people_back(store, "clinic-day", "1", who="grace", now=LATER)
+
+    def erase_what_is_old() -> None:
+        chosen = choose_older(store, 180, LATER).editions
+        assert file in erase_editions(store, chosen, who="grace", now=LATER).removed
+
+    for end in (bring_back_again, erase_somebody, archive_elsewhere, erase_what_is_old):
+        file = interrupted_before_the_file_went(store, campaign, tmp_path)
+        end()
+        assert list(file.parent.iterdir()) == [], end.__name__
+        assert len(rows_of(store, ledger_meta)) == 1, "nothing is noted any more but the version"
+
+
+def test_whose_file_it_is_and_whether_it_is_gone(store: Store, tmp_path: Path) -> None:
+    with store.writer() as connection:
+        campaign = complete(connection)
+    file = interrupted_before_the_file_went(store, campaign, tmp_path)
+    folder, content = file.parent, file.read_bytes()
+    file.write_bytes(b"the archive of another ledger")
+    bring_people_back(store, "clinic-day", "1", who="grace", now=LATER)
+    assert file.read_bytes() == b"the archive of another ledger"
+    with pytest.raises(InputError, match="clinic-day/1: is not archived"):
+        bring_people_back(store, "clinic-day", "1", who="grace", now=LATER)
+
+    file.write_bytes(content)  # and taken, when it is archived now
+    assert interrupted_before_the_file_went(store, campaign, tmp_path) == file
+    folder.rename(tmp_path / "not mounted")
+    with pytest.raises(InputError, match=r"and cannot be removed \(No such file or directory\)\. Mount its folder"):
+        erase_editions(store, [campaign], who="grace", now=LATER)
+    assert Ledger(store).get("clinic-day").erased_at is None
+    (tmp_path / "not mounted").rename(folder)
+    erase_editions(store, [campaign], who="grace", now=LATER)
+    assert list(folder.iterdir()) == []
 
 
 def test_a_file_that_is_gone_or_changed_is_told_and_figures_stay(store: Store, tmp_path: Path) -> None:
@@ -293,16 +352,65 @@ def test_a_person_is_found_and_erased_in_an_archive_too(store: Store, tmp_path: 
         assert not held_about(reader, msisdn(1)).is_nothing
 
 
-def test_nobody_is_erased_from_the_ledger_alone_while_a_file_has_them(store: Store, tmp_path: Path) -> None:
-    """Row 4 stands in both, because it is unverified; and a file that still has an erased person is not taken again."""
+def test_a_number_in_other_peoples_words_is_found_and_hidden_in_an_archive_too(store: Store, tmp_path: Path) -> None:
+    """In kept columns of an accepted row and of one that stays in the ledger, and where there was no number."""
+    stranger = 256_701_234_567
     with store.writer() as connection:
         campaign = complete(connection)
+        said: dict[int, dict[str, str]] = {
+            1: {"kept": '{"client_id":"0701-234 567 of Jane","campaign":"Gulu"}'},
+            3: {"kept": '{"client_id":"1701234567","campaign":"Gulu"}'},  # another number has the same digits in it
+            4: {"kept": '{"client_id":null,"campaign":"+256\\t701234567"}'},
+            8: {"phone_raw": "0772000008/0701234567"},
+            12: {"phone_raw": "0701234567;0772000001", "message": "Dear 0701 234 567, clinic day is Friday."},
+        }
+        with connection.begin():
+            for row, values in said.items():
+                connection.execute(update(recipients).where(recipients.c.row == row).values(values))
+        with store.reader() as reader:
+            before = held_about(reader, stranger).tables
         archived(store, connection, campaign, tmp_path)
-        with pytest.raises(InputError, match=r"clinic-day/1: is archived\. Bring its people back first"):
-            erase_person(connection, msisdn(4), who="grace", now=LATER)
+    mentions = before["mentions"].select("place", "row", "text").rows()
+    assert mentions == [
+        ("cell", 8, "•••008/0701234567"),
+        ("cell", 12, "0701234567;•••001"),
+        *(("kept", 1, None), ("kept", 4, None), ("text", 12, None)),
+    ]
+    with store.reader() as reader:
+        for name, table in held_about(reader, stranger).tables.items():
+            assert_frame_equal(table, before[name])
+
+    forgotten, overwritten = forget(store, stranger, who="grace", now=LATER)
+    assert (forgotten.rows, forgotten.mentions) == (0, 5)
+    assert overwritten.removed[0] == file_in(tmp_path, "clinic-day", "1")
+    with store.reader() as reader:
+        assert held_about(reader, stranger).is_nothing
+        assert held_about(reader, msisdn(8)).tables["messages"]["phone_raw"].to_list() == ["0772000008/•••"]
+    kept = {row["row"]: row["kept"] for row in rows_of(store, recipients)}
+    assert kept[1] == '{"client_id":"••• of Jane","campaign":"Gulu"}'
+    assert kept[3] == '{"client_id":"1701234567","campaign":"Gulu"}'
+
+
+def test_nobody_is_erased_from_the_ledger_alone_while_a_file_has_them(store: Store, tmp_path: Path) -> None:
+    """Row 4 stands in both, because it is unverified; and a file that still has an erased person is not taken again."""
+    file, stranger = file_in(tmp_path, "clinic-day", "1"), 256_701_234_567
+    with store.writer() as connection:
+        campaign = complete(connection)
+        with connection.begin():
+            kept = '{"client_id":"0701234567"}'
+            connection.execute(update(recipients).where(recipients.c.row == 4).values(kept=kept))
+        archived(store, connection, campaign, tmp_path)
+        copy = file.read_bytes()
+        for person in (msisdn(4), stranger):
+            with pytest.raises(InputError, match=r"clinic-day/1: is archived\. Bring its people back first"):
+                erase_person(connection, person, who="grace", now=LATER)
         for _ in bring_back(store, connection, campaign, who="grace", now=LATER):
             pass
+        erase_person(connection, stranger, who="grace", now=LATER)
+        last = rows_of(store, events)[-1]
+        assert (last["campaign_id"], last["kind"]) == (campaign.id, "person_erased"), "an archive in the making sees it"
         erase_person(connection, msisdn(4), who="grace", now=LATER)
+        file.write_bytes(copy)
         with pytest.raises(InputError, match="is the archive of another ledger's campaign of that name"):
             archived(store, connection, campaign, tmp_path)
 

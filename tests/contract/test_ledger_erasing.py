@@ -20,7 +20,7 @@ from mambo_io.forgetting import erase_person
 from mambo_io.ledger import CampaignRow, Ledger, to_us
 from mambo_io.model import CampaignState, Delivery
 from mambo_io.overwriting import overwrite_space
-from mambo_io.person import held_about, written_number
+from mambo_io.person import held_about
 from mambo_io.planning import write_plan, write_suppressions
 from mambo_io.store import Store, StoreBusy
 from mambo_io.tables import (
@@ -34,6 +34,7 @@ from mambo_io.tables import (
     suppressions,
     unsupported,
 )
+from mambo_io.written_numbers import written_number
 from pipelines.erasure import choose_older, erase_editions, forget
 from support.ledgers import (
     NOON,
@@ -318,6 +319,7 @@ def test_a_number_that_stood_nowhere_but_in_other_peoples_words(store: Store, co
         ("00256 (0)772 123-456", True),
         ("000256772123456", True),
         ("Jane,0772/123/456;Bob", True),
+        (r"0772\t123\t456", True),  # tabs, in JSON
         ("in 2026: 0772123456", True),
         ("17721234561", False),
         ("0772123457", False),

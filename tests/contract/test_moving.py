@@ -13,6 +13,7 @@ from polars.testing import assert_frame_equal
 
 from mambo_io.errors import InputError, StoreError
 from mambo_io.ledger import Ledger
+from mambo_io.leftovers import add_note, leftover_of
 from mambo_io.moving import Moved, move
 from mambo_io.planning import write_plan
 from mambo_io.restored import confirm, restore
@@ -54,7 +55,9 @@ def may_be_sent_from(url: str) -> bool:
         return False
 
 
-def test_every_row_arrives_and_the_next_numbers_follow(path: Path, postgres_url: str) -> None:
+def test_every_row_arrives_and_the_next_numbers_follow(path: Path, postgres_url: str, tmp_path: Path) -> None:
+    with Store(str(path)) as store, store.writer() as connection, connection.begin():
+        left = add_note(connection, 1, tmp_path / "recipients.parquet", "the digest")
     done = moved(path, postgres_url)
     assert (done.editions, done.recipients) == (2, 18)
     assert "only-for-tests" not in done.target
@@ -69,6 +72,8 @@ def test_every_row_arrives_and_the_next_numbers_follow(path: Path, postgres_url:
             assert Ledger(after).totals(campaign) == Ledger(before).totals(campaign)
         newest = Ledger(before).newest_attempt("main")
         assert rows_of(after, events)[-1]["kind"] == "moved"
+        with after.reader() as connection:
+            assert leftover_of(connection, 1) == left, "which file of an archive has still to go"
         with after.writer() as connection:
             again = Run.of(connection, plan(1, name="flour-day", edition="2", message="Another text."))
             assert again.campaign.id > max(campaign.id for campaign in campaigns)

@@ -23,7 +23,7 @@ import httpx
 from aiohttp.connector import Connection as HttpConnection
 from sqlalchemy import Connection, Engine, Transaction, event, update
 
-from mambo_io import settled, statements, verdicts
+from mambo_io import event_log, overwriting, settled, statements, verdicts
 from mambo_io.call_ends import CallEnd, ClaimedCall
 from mambo_io.datasets import export
 from mambo_io.datasets.replacing import replacing
@@ -51,6 +51,13 @@ SETTLEMENT_POINTS = ("before_settlement", "after_settlement")
 
 # `mambo results` has half of the file on the disk, has all of it there, has put it in the old one's place.
 EXPORT_POINTS = ("mid_export", "before_replacing", "after_replacing")
+
+# `mambo store archive`, `bring-back` and `mambo erase`: before the commit that has this event, and after it; half of an
+# archive is zeros; before the database's space is written anew, and after that.
+ERASING_POINTS = (
+    *("before_archived", "after_archived", "before_brought_back", "after_brought_back", "mid_removing"),
+    *("before_erasing", "after_erasing", "before_overwriting", "after_overwriting", "before_erased"),
+)
 
 
 @dataclass
@@ -166,6 +173,45 @@ def watch_exports(trap: Trap) -> None:
     patch.object(export, "replacing", watched_replacing).start()
 
 
+def watch_erasing(trap: Trap) -> None:
+    """Tell the trap how far archiving and erasing have come. Before `pipelines` is imported, as above."""
+    add, overwrite, vacuum = event_log.add_event, overwriting.overwrite_file, overwriting.overwrite_space
+    held: list[str] = []  # the event that the transaction of the moment holds
+    committed: list[str] = []
+
+    def watched_add(connection: Connection, campaign: Any, kind: str, *given: Any) -> None:
+        add(connection, campaign, kind, *given)
+        held.append(kind)
+
+    @event.listens_for(Engine, "commit")
+    def before_commit(_: Connection) -> None:
+        for kind in held:
+            trap.passed(f"before_{kind}")
+        committed[:], held[:] = held, []
+
+    @event.listens_for(Engine, "begin")
+    def after_commit(_: Connection) -> None:
+        for kind in committed:
+            trap.passed(f"after_{kind}")
+        committed.clear()
+
+    def watched_overwrite(path: Path) -> None:
+        with path.open("r+b") as file:
+            file.write(bytes(path.stat().st_size // 2))
+        trap.passed("mid_removing")
+        overwrite(path)
+
+    def watched_vacuum(*given: Any, **options: Any) -> tuple[str, ...]:
+        trap.passed("before_overwriting")
+        notes = vacuum(*given, **options)
+        trap.passed("after_overwriting")
+        return notes
+
+    patch.object(event_log, "add_event", watched_add).start()
+    patch.object(overwriting, "overwrite_file", watched_overwrite).start()
+    patch.object(overwriting, "overwrite_space", watched_vacuum).start()
+
+
 def write_intents_late() -> None:
     """The intent of a call is committed when the call is over."""
     begin, exchange = Connection.begin, Sender.exchange
@@ -215,7 +261,7 @@ FAULTS: dict[str, Callable[[], None]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--fault", choices=FAULTS)
-    parser.add_argument("--at", choices=POINTS + SETTLEMENT_POINTS + EXPORT_POINTS)
+    parser.add_argument("--at", choices=POINTS + SETTLEMENT_POINTS + EXPORT_POINTS + ERASING_POINTS)
     parser.add_argument("--nth", type=int, default=1)
     parser.add_argument("--signal", choices=["SIGKILL", "SIGSTOP"], default="SIGKILL")
     parser.add_argument("mambo", nargs=argparse.REMAINDER)
@@ -227,6 +273,7 @@ def main() -> None:
         watch_commits(trap)
         watch_calls(trap)
         watch_exports(trap)
+        watch_erasing(trap)
     sys.argv[1:] = given.mambo
     from pipelines.cli import main as mambo
 
