@@ -144,9 +144,10 @@ def _divide_again(connection: Connection, campaign: CampaignRow, row: int) -> No
 
 
 def settle_state(connection: Connection, campaign: CampaignRow, now: datetime) -> CampaignState:
-    """The campaign's state by what is left of it now: complete, or paused with something to do.
+    """The campaign's state by what is left of it now: complete, or as it was (`campaign`) before it was taken over.
 
-    What a person has said, or has to say, stands; of a cancelled campaign nothing is planned again.
+    Why and since when it stands still says whether it goes on by itself, and when: a settlement changes nothing of
+    that. What a person has said, or has to say, stands; of a cancelled campaign nothing is planned again.
     """
     here = {"the_campaign": campaign.id}
     with connection.begin():
@@ -160,20 +161,22 @@ def settle_state(connection: Connection, campaign: CampaignRow, now: datetime) -
             ChunkState.IN_FLIGHT,
             ChunkState.UNKNOWN,
         }
-        state = CampaignState.PAUSED if left else CampaignState.COMPLETE
-        reason = campaign.stop_reason if left else None
-        if left == {ChunkState.PLANNED} and reason == "unknown_calls":
-            reason = "resolved"
-        connection.execute(
-            statements.SET_END,
-            here
-            | {
-                "the_state": state,
-                "the_reason": reason,
-                "the_detail": campaign.stop_detail if left else None,
-                "now_us": to_us(now),
-            },
-        )
+        state = CampaignState.COMPLETE
+        reason: str | None = None
+        detail: str | None = None
+        ended: datetime | None = now
+        if left and campaign.state in (CampaignState.PLANNED, CampaignState.SENDING, CampaignState.PAUSED):
+            state, reason, detail = campaign.state, campaign.stop_reason, campaign.stop_detail
+            ended = campaign.ended_at
+            if left == {ChunkState.PLANNED} and reason == "unknown_calls":
+                reason = "resolved"
+            elif left == {ChunkState.UNKNOWN} and state is CampaignState.SENDING:  # its process has ended; so has it
+                state, reason, ended = CampaignState.PAUSED, "unknown_calls", now
+        elif left:  # it had come to its end, and a person has found out that somebody is to be sent to again
+            state, reason = CampaignState.PAUSED, "resolved"
+        ended_us = None if ended is None else to_us(ended)
+        end = {"the_state": state, "the_reason": reason, "the_detail": detail, "now_us": ended_us}
+        connection.execute(statements.SET_END, here | end)
     return state
 
 

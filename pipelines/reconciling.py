@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -17,7 +17,6 @@ import polars as pl
 from mambo_io.errors import Difference, InputError, StoreError
 from mambo_io.ledger import Ledger
 from mambo_io.settings import MamboSettings
-from mambo_io.settled import settle_state
 from mambo_io.store import Store, StoreBusy
 from mambo_io.window import KAMPALA
 from pipelines.markdown import markdown_table
@@ -158,7 +157,6 @@ def _settle(settings: MamboSettings, name: str, edition: str, *, ask: bool) -> S
         with held_edition(settings, name, edition) as (ledger, connection, row):
             rules = planned_rules(ledger, row, settings)
             settled = settle_unknown(ledger, connection, row, settings, rules, who=who(), ask=ask)
-            settle_state(connection, row, datetime.now(UTC))
             left = ledger.unknown_calls(row)
             refusal = ledger.credentials_latch(settings.account)
     except StoreBusy:

@@ -26,6 +26,7 @@ from mambo_io.planning import write_suppressions
 from mambo_io.replies import BalanceUnavailable
 from mambo_io.sender import Limits, Sender
 from mambo_io.settings import MamboSettings
+from mambo_io.settled import settle_state
 from mambo_io.side_file import SideFile, kept_replies
 from mambo_io.store import Store, StoreBusy
 from mambo_io.window import KAMPALA, Window, day_start
@@ -123,7 +124,8 @@ def held_edition(
 ) -> Iterator[tuple[Ledger, Connection, CampaignRow]]:
     """A campaign edition (None: the newest) with its lock held, so that no sender is at work on it.
 
-    What an ended process left in flight is unknown then. Raises `StoreBusy` while somebody is at work on it, and
+    What an ended process left in flight is unknown then. Afterwards it is complete where nothing is left of it, or else
+    in the state in which it was, for the same reason. Raises `StoreBusy` while somebody is at work on it, and
     `InputError` when it is archived, or of another account or host.
     """
     with open_store(settings) as store:
@@ -140,7 +142,10 @@ def held_edition(
                     fix="Set MAMBO_ACCOUNT and MAMBO_BASE_URL.",
                 )
             with taken_over(store, connection, row, concurrency=1, event="settling_started"):
-                yield ledger, connection, row
+                try:
+                    yield ledger, connection, row
+                finally:
+                    settle_state(connection, row, datetime.now(UTC))  # whatever happened: nobody is sending it now
 
 
 def planned_rules(ledger: Ledger, row: CampaignRow, settings: MamboSettings) -> SettlingRules:

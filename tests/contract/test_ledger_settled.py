@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -307,7 +308,9 @@ def test_a_person_says_that_it_was_not_sent(store: Store, connection: Connection
     record_not_sent(
         connection, campaign, attempt, reason="resolved", evidence="no trace", at_the_end=False, who="Grace", now=now
     )
-    assert settle_state(connection, campaign, now) is CampaignState.PAUSED
+    paused = replace(campaign, state=CampaignState.PAUSED, stop_reason="unknown_calls", ended_at=now)
+    assert settle_state(connection, paused, now) is CampaignState.PAUSED
+    assert Ledger(store).get("clinic-day").stop_reason == "resolved", "no unknown call is left"
     assert outcomes(store) == ["accepted"] + ["planned"] * 5
     again = Run(connection, Ledger(store).get("clinic-day"), now=now)
     assert again.claim_one().rows == (2, 3), "it goes first"
