@@ -13,12 +13,12 @@ from typing import Any
 import polars as pl
 from sqlalchemy import ColumnElement, Connection, and_, delete, literal_column, select
 
+from mambo_io.archives import Archive, archive_of
 from mambo_io.bulk import fetch_all, fetch_pieces, insert_rows
 from mambo_io.event_log import add_event
 from mambo_io.ledger import campaign_row, to_us
 from mambo_io.model import ChunkState, Outcome
 from mambo_io.tables import (
-    archives,
     attempts,
     campaigns,
     chunks,
@@ -40,6 +40,7 @@ PEOPLE = {
     "attempt_id": pl.Int64,  # null: never called
     "sent_at_us": pl.Int64,  # the intent of that call
     "outcome": pl.String,
+    "is_archived": pl.Boolean,  # the edition is: nothing changes in it any more
 }
 KNOWN = {
     "campaign_id": pl.Int64,
@@ -54,21 +55,36 @@ KNOWN = {
 def people_of(connection: Connection, account: str, numbers: pl.Series) -> pl.DataFrame:
     """Everybody under one of `numbers` (Int64 digits of E.164) in a campaign of the account that has begun: `PEOPLE`.
 
-    Not those of archived editions, of which nothing changes any more.
-    Of each campaign only the rows that are asked for are kept in memory.
+    Of each campaign only the rows that are asked for are kept in memory. Raises `InputError` where the file of an
+    archived edition is not there, or not as it was: a report on it would be taken for one on an older call.
     """
     k, r = campaigns.c, recipients.c
     wanted = numbers.unique().to_frame("msisdn")
     found = [pl.DataFrame(schema=PEOPLE)]
-    archived = select(archives.c.campaign_id)
-    begun = select(k.id).where(k.account == account, k.first_call_at_us.is_not(None), k.id.not_in(archived))
+    begun = select(k.id).where(k.account == account, k.first_call_at_us.is_not(None))
     for campaign_id in connection.scalars(begun.order_by(k.id)).all():
+        if (archive := archive_of(connection, campaign_id)) is not None:
+            found.append(_in_archive(archive, campaign_id, wanted))
+            continue
         calls, exceptions = _calls(connection, campaign_id), _exceptions(connection, campaign_id)
         query = select(r.row, r.msisdn, r.chunk).where(r.campaign_id == campaign_id, r.msisdn.is_not(None))
         for piece in fetch_pieces(connection, query, {"row": pl.Int64, "msisdn": pl.Int64, "chunk": pl.Int64}):
             people = piece.join(wanted, on="msisdn", how="semi", maintain_order="left")
             found.append(_with_outcome(people, calls, exceptions, campaign_id))
     return pl.concat(found)
+
+
+def _in_archive(archive: Archive, campaign_id: int, wanted: pl.DataFrame) -> pl.DataFrame:
+    people = archive.table().select(
+        pl.lit(campaign_id, pl.Int64).alias("campaign_id"),
+        "row",
+        pl.col("e164").str.strip_prefix("+").cast(pl.Int64).alias("msisdn"),
+        pl.col("attempt").alias("attempt_id"),
+        pl.col("sent_at").dt.epoch("us").alias("sent_at_us"),
+        "outcome",
+        pl.lit(value=True).alias("is_archived"),
+    )
+    return people.join(wanted.lazy(), on="msisdn", how="semi", maintain_order="left").collect()
 
 
 def known_reports(connection: Connection, campaign_ids: list[int]) -> Iterator[pl.DataFrame]:
@@ -133,6 +149,7 @@ def _with_outcome(
             "sent_at_us",
             # Who stands in no call was turned away.
             pl.coalesce("kind", "outcome", pl.lit(Outcome.REJECTED.value)).alias("outcome"),
+            pl.lit(value=False).alias("is_archived"),
         )
     )
 

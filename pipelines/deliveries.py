@@ -15,6 +15,7 @@ from pathlib import Path
 import polars as pl
 from sqlalchemy import Connection
 
+from mambo_io.archives import check_not_archived
 from mambo_io.datasets import write_dataset
 from mambo_io.deliveries import KNOWN, known_reports, people_of, record_reports
 from mambo_io.errors import InputError
@@ -81,11 +82,14 @@ def import_deliveries(
     `unmatched` is a file for the reports that belong to no call: row, phone_raw, e164, status_raw, time_raw (as the
     export has them) and reason. It holds full numbers. Importing the same again changes nothing.
 
-    Raises `InputError` when not one report belongs to a call, `StoreBusy` while another import is at work.
+    Raises `InputError` when not one report belongs to a call, or the campaign is archived; `StoreBusy` while another
+    import is at work.
     """
     unusable = export.reports.select("row", reason=_unusable()).drop_nulls()
     reports = export.reports.filter(_unusable().is_null())
     with store.reader() as reader, reader.begin():
+        if campaign is not None:
+            check_not_archived(reader, campaign.id, campaign.label)
         people = people_of(reader, account, reports["msisdn"])
     narrow = reports.select("row", "msisdn", "status", "status_raw", "at_us", "until_us")
     matched = match_reports(narrow, people, None if campaign is None else campaign.id)

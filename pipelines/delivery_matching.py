@@ -30,6 +30,7 @@ class Unmatched(StrEnum):
     NOT_SENT = "not_sent"
     AMBIGUOUS = "ambiguous"
     OTHER_CAMPAIGN = "other_campaign"
+    ARCHIVED = "archived"
     NO_STATUS = "no_status"
 
     @property
@@ -42,6 +43,7 @@ _MEANINGS = {
     Unmatched.NOT_SENT: "the campaign has this number, but it was turned away or not sent to yet",
     Unmatched.AMBIGUOUS: "more than one call may be meant; a time or --campaign tells which",
     Unmatched.OTHER_CAMPAIGN: "about a call of another campaign",
+    Unmatched.ARCHIVED: "about a call of an archived campaign; `mambo store bring-back` first, then import again",
     Unmatched.NO_STATUS: "the status is empty",
 }
 
@@ -57,6 +59,7 @@ def match_reports(reports: pl.DataFrame, people: pl.DataFrame, campaign_id: int 
     null for a report that has none, which has `unmatched` (String, a code of `Unmatched`) instead.
     """
     called = people.filter(pl.col("attempt_id").is_not_null())
+    archived = people.filter("is_archived")["campaign_id"].unique()
     others = people.join(called, on="msisdn", how="anti")["msisdn"]
     # Without a time a campaign that was named is believed, and a call that the API turned away is not meant if there
     # is another.
@@ -87,6 +90,8 @@ def match_reports(reports: pl.DataFrame, people: pl.DataFrame, campaign_id: int 
         .then(pl.lit(Unmatched.OTHER_CAMPAIGN.value))
         .when("is_ambiguous")
         .then(pl.lit(Unmatched.AMBIGUOUS.value))
+        .when(pl.col("campaign_id").is_in(archived.implode()))
+        .then(pl.lit(Unmatched.ARCHIVED.value))
     )
     found = found.with_columns(unmatched=unmatched).with_columns(
         pl.when(pl.col("unmatched").is_null()).then(name).alias(name) for name in _FOUND

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
 from mambo_io import bulk
 from mambo_io import deliveries as kept
@@ -16,10 +16,11 @@ from mambo_io.deliveries import people_of
 from mambo_io.delivery_counts import DeliveryCounts, Evidence, delivery_counts
 from mambo_io.errors import InputError
 from mambo_io.ledger import CampaignRow, Ledger, to_us
-from mambo_io.model import Delivery, Outcome
+from mambo_io.model import CampaignState, Delivery, Outcome
 from mambo_io.settled import record_not_sent, record_person, record_sent
 from mambo_io.store import Store, StoreBusy
-from mambo_io.tables import deliveries, events
+from mambo_io.tables import campaigns, deliveries, events
+from pipelines.archive import archive, bring_people_back
 from pipelines.deliveries import Imported, UnmatchedReports, import_deliveries
 from pipelines.delivery_export import read_export
 from support.ledgers import NOON, Run, every_outcome, good_reply, msisdn, number, plan, report, rows_of
@@ -87,6 +88,30 @@ def provider(tmp_path: Path, store: Store) -> Provider:
     return Provider(tmp_path, store)
 
 
+# --- people who are archived ------------------------------------------------------------------------------------------
+
+
+def test_a_report_on_a_call_of_an_archived_campaign_is_not_taken_for_one_on_an_older_call(
+    provider: Provider, store: Store, connection: Connection, tmp_path: Path
+) -> None:
+    old = sent(connection, name="old")
+    new = sent(connection, name="new", now=NOON + timedelta(days=1))
+    with connection.begin():
+        connection.execute(update(campaigns).values(state=CampaignState.COMPLETE, ended_at_us=to_us(LATER)))
+    archive(store, [Ledger(store).get("new")], tmp_path / "archive", who="grace", now=LATER)
+    told = [(1, "DELIVRD", NOON + timedelta(minutes=1)), (2, "UNDELIV", NOON + timedelta(days=1, minutes=1))]
+    imported = provider.reports(*told)
+    assert imported.unmatched == (UnmatchedReports("archived", 1, (3,)),)
+    assert delivery_of(store, old) == {1: DELIVERED, 2: "not_reported", 3: "not_reported"}
+    with pytest.raises(InputError, match=r"is archived.*mambo store bring-back new --edition 1 --by NAME"):
+        provider.reports(*told, campaign=new)
+
+    bring_people_back(store, "new", None, who="grace", now=LATER)
+    assert provider.reports(*told).unmatched == ()
+    assert delivery_of(store, new)[2] == FAILED
+    assert delivery_of(store, old)[2] == "not_reported"
+
+
 # --- who stands under a number ---------------------------------------------------------------------------------------
 
 
@@ -96,7 +121,7 @@ def test_everybody_under_a_number_is_found_with_their_outcome(store: Store, conn
         found = people_of(reader, "main", numbers(*range(1, 12), 99))
     at_us = to_us(NOON)
     assert dict(found.schema) == kept.PEOPLE
-    assert found.drop("campaign_id", "msisdn").rows() == [
+    assert found.drop("campaign_id", "msisdn", "is_archived").rows() == [
         (1, 1, at_us, "accepted"),
         (2, 1, at_us, "unsupported"),
         (3, 1, at_us, "accepted"),

@@ -167,7 +167,7 @@ def test_each_report_is_about_the_call_that_a_plain_search_finds(
     named: int | None,
 ) -> None:
     rows = [
-        (campaign, row, msisdn, None if sent is None else row, sent, outcome.value)
+        (campaign, row, msisdn, None if sent is None else row, sent, outcome.value, False)
         for row, (campaign, msisdn, sent, outcome) in enumerate(called)
     ]
     reports = [

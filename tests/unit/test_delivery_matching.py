@@ -23,7 +23,7 @@ DELIVERED, FAILED, PENDING = Delivery.DELIVERED, Delivery.FAILED, Delivery.PENDI
 def people(*called: tuple[int, int, int, int | None, Outcome]) -> pl.DataFrame:
     """campaign, row, number, when it was called (the attempt's number is the campaign's, times ten), outcome."""
     rows = [
-        (campaign, row, msisdn, None if sent is None else campaign * 10, sent, outcome.value)
+        (campaign, row, msisdn, None if sent is None else campaign * 10, sent, outcome.value, False)
         for campaign, row, msisdn, sent, outcome in called
     ]
     return pl.DataFrame(rows, schema=PEOPLE, orient="row")
