@@ -25,7 +25,7 @@ from pipelines.summary import SERVICE_STOPPED
 # A scheduled run has so long to begin before it counts as missed.
 GRACE = timedelta(seconds=60)
 
-_KILLED = "its process ended"
+KILLED = "its process ended"
 # What kills a run so often will kill the next one, too, and each leaves calls of which nobody knows what they came to.
 _MOST_KILLS = 3
 _HEALED_BY_TIME = (
@@ -102,9 +102,9 @@ def _occasion(row: CampaignRow, ledger: Ledger) -> tuple[str, datetime, bool] | 
     """Why the edition may go on by itself, since when it stands still, and whether it goes on at once."""
     match row.state:
         case CampaignState.SENDING:
-            return _KILLED, ledger.last_sign(row), len(ledger.starts(row)) <= _MOST_KILLS
+            return KILLED, ledger.last_sign(row), len(ledger.starts(row)) <= _MOST_KILLS
         case CampaignState.PLANNED:
-            return _approved(row, ledger) or (_KILLED, row.planned_at, True)
+            return _approved(row, ledger) or (KILLED, row.planned_at, True)
         case CampaignState.PAUSED:
             return _of_paused(row, ledger)
         case (

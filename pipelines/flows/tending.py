@@ -25,6 +25,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterDeploymentId,
     FlowRunFilterExpectedStartTime,
+    FlowRunFilterIdempotencyKey,
 )
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
@@ -38,7 +39,7 @@ from mambo_io.settings import MamboSettings, load_settings
 from mambo_io.store import NoLedgerYet
 from pipelines.alerts import of_crash, run_of, tell
 from pipelines.campaign import Campaign
-from pipelines.due import GRACE, Wanted, going_on, killed, missed
+from pipelines.due import GRACE, KILLED, Wanted, going_on, killed, missed
 from pipelines.flows.sending import send_campaign
 from pipelines.flows.steps import mask_engine_logs, masked
 from pipelines.folder import CampaignFile, CampaignFolder
@@ -73,7 +74,6 @@ class Tender:
         self._work_pool = work_pool
         self._taken_in: dict[Path, CampaignFile] = {}
         self._deployments: dict[str, UUID] = {}
-        self._started: set[str] = set()  # runs, by their keys
 
     def look(self) -> Tended:
         """Read what changed, register it, remove what is gone, and start what is wanted."""
@@ -132,6 +132,10 @@ class Tender:
                     tell(of_crash(run_of(file.path, row.edition)), self._settings)
                     yield f"{row.label}: its process ended while it was sending"
 
+    def _tell_of_killed(self, wanted: Wanted) -> None:
+        [file] = (each for each in self._folder.campaigns if each.campaign and each.campaign.name == wanted.campaign)
+        tell(of_crash(run_of(file.path, wanted.edition)), self._settings)
+
     def _wanted(self, client: SyncPrefectClient, now: datetime) -> list[Wanted]:
         try:
             store = open_store(self._settings)
@@ -160,14 +164,17 @@ class Tender:
             return
         key = wanted.key
         for _ in range(_MOST_RUNS_OF_AN_OCCASION):
+            of_it = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=[key]))
+            is_new = not client.read_flow_runs(flow_run_filter=of_it)
             run = client.create_flow_run_from_deployment(
                 deployment_id, parameters={"edition": wanted.edition}, name=wanted.label, idempotency_key=key
             )
             if not _is_lost(run, datetime.now(UTC)):
                 break
             key = f"{wanted.key}/{run.id}"  # the next one, in its place
-        if key not in self._started:
-            self._started.add(key)
+        if is_new:
+            if wanted.why == KILLED and self._work_pool is not None:
+                self._tell_of_killed(wanted)  # which a worker does not do; `mambo serve` hears of its own runs
             yield f"{wanted.label}: goes on ({wanted.why})"
 
 

@@ -24,6 +24,7 @@ from support.checker import check
 from support.due_campaigns import CONCURRENCY, PEOPLE, Campaigns
 from support.ledgers import rows_of
 from support.machines import Machine, Site, machine, wait_until
+from support.problems import Pager
 from support.sandboxed import environment, rows
 from support.sandboxed import settings as of_sandbox
 
@@ -47,6 +48,8 @@ def test_workers_are_killed_in_each_state_of_a_call_and_another_takes_over(
     site: Site, store: Store, api: SandboxHandle, settings: dict[str, str], tmp_path: Path
 ) -> None:
     ledger = Ledger(store)
+    pager = Pager(tmp_path)
+    settings = settings | {"MAMBO_ON_PROBLEM": pager.command}
     campaigns = Campaigns(site, "killed", 5, datetime.now(KAMPALA) + timedelta(seconds=10))
     campaigns.register(of_sandbox(api, settings["MAMBO_STORE"]))
     with ExitStack() as running:
@@ -61,7 +64,10 @@ def test_workers_are_killed_in_each_state_of_a_call_and_another_takes_over(
         for each in doomed:
             each.kill()
         campaigns.tend()
+        campaigns.tend()
         wait_until(lambda: campaigns.have_ended(ledger))
+    crashed = [problem["campaign"] for problem in pager.told() if problem["kind"] == "crashed"]
+    assert len(crashed) == len(set(crashed)) == len(POINTS), "each is told once, by the worker that looked"
     killed = 0
     for row in campaigns.found(ledger):
         starts = [
