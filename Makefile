@@ -36,6 +36,9 @@ notebooks: $(STAMP) ## a ledger of four months, and the notebooks on it as .ipyn
 	done; done
 	@echo "They are in build/notebooks. As apps: MAMBO_STORE=build/notebooks/example/ledger.db $(BIN)/marimo run notebooks"
 
+# What ARGS names instead of a whole folder of tests: without a path in it, the folder that stands here.
+within = $(if $(filter tests/%,$(ARGS)),,$(1)) $(ARGS)
+
 test: $(STAMP) ## the whole test suite; one part of it: make test ARGS=tests/unit
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
 
@@ -43,13 +46,13 @@ test: $(STAMP) ## the whole test suite; one part of it: make test ARGS=tests/uni
 KILLS ?= 40
 
 crash: $(STAMP) ## kill the real command again and again, on both stores; longer: make crash KILLS=500
-	@KILLS=$(KILLS) $(BIN)/python -m pytest tests/crash --numprocesses 2 --dist loadgroup $(ARGS)
+	@KILLS=$(KILLS) $(BIN)/python -m pytest $(call within,tests/crash) --numprocesses 2 --dist loadgroup
 
 week: $(STAMP) ## a week of scheduled campaigns in some three minutes, on both stores, on a clock that is moved
-	@$(BIN)/python -m pytest tests/week --numprocesses 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest $(call within,tests/week) --numprocesses 2 --dist loadgroup
 
 machines: $(STAMP) ## workers killed on a Prefect server on PostgreSQL; three minutes; wants PostgreSQL installed
-	@$(BIN)/python -m pytest tests/machines $(ARGS)
+	@$(BIN)/python -m pytest $(call within,tests/machines)
 
 settlement: $(STAMP) ## what the balance tells of unknown calls, in thousands of simulated campaigns
 	@PYTHONPATH=.:tests $(BIN)/python -m support.simulated_account $(ARGS)
@@ -66,7 +69,7 @@ format: $(STAMP) ## lay the code out and repair what can be repaired
 	@$(BIN)/ruff format --quiet
 
 bench: $(STAMP) ## measure; takes some minutes and wants a quiet machine
-	@$(BIN)/python -m pytest tests/bench $(ARGS)
+	@$(BIN)/python -m pytest $(call within,tests/bench)
 
 wheel: $(STAMP) ## build dist/*.whl, without an index
 	@rm -rf dist

@@ -12,13 +12,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import pytest
 
 from support import national_list
+from support.measured import Cost, measure
 from support.processes import MAMBO
 
 PEOPLE = int(os.environ.get("PEOPLE", 10_000_000))
@@ -38,12 +38,6 @@ ONE_TEXT = "Clinic day is Friday. Bring your card."
 A_TEXT_FOR_EACH = "Dear {name} of {district}, clinic day is Friday. Your number is {phone}."
 
 
-@dataclass(frozen=True)
-class Cost:
-    seconds: float
-    peak_mb: float
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("lists")
@@ -54,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def campaign(folder: Path, people: int, message: str) -> Path:
     """A campaign over a list of so many, which is written if it is not there."""
     path = folder / f"people-{people}.csv"
-    if not path.exists():  # by a process of its own: the peak of what is measured begins with ours
+    if not path.exists():
         subprocess.run([sys.executable, national_list.__file__, path, str(people)], check=True)
     file = folder / f"campaign-{people}-{len(message)}.toml"
     file.write_text(CAMPAIGN.format(message=message, path=path.name), encoding="utf-8")
@@ -62,18 +56,7 @@ def campaign(folder: Path, people: int, message: str) -> Path:
 
 
 def run(*command: str, cwd: Path, exit_code: int = 0, **environment: str) -> Cost:
-    """What a process took, from its start to its end."""
-    began = time.perf_counter()
-    with subprocess.Popen(
-        command,
-        cwd=cwd,
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, "MAMBO_STORE": str(cwd / "none.db"), **environment},
-    ) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == exit_code
-    return Cost(time.perf_counter() - began, usage.ru_maxrss / 1024)
+    return measure(*command, cwd=cwd, exit_code=exit_code, env={"MAMBO_STORE": str(cwd / "none.db"), **environment})
 
 
 def python(program: str, *arguments: object, cwd: Path) -> Cost:

@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from python_calamine import CalamineWorkbook
 
 from mambo_io import sandbox
 from support import national_list, sandboxed
+from support.measured import measure
 from support.processes import MAMBO
 
 PEOPLE = int(os.environ.get("PEOPLE", 1_000_000))
@@ -78,18 +78,11 @@ def test_a_report(sent: tuple[Path, int], ending: str, table_row: Callable[..., 
     ledger, cost_ugx = sent
     report = ledger.with_name(f"report.{ending}")
     command = [*MAMBO, "report", "national", "--kept", "district", "--output", str(report)]
-    began = time.perf_counter()
-    with subprocess.Popen(
-        command, env={**os.environ, "MAMBO_STORE": str(ledger)}, stdout=subprocess.DEVNULL
-    ) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    took_s, cpu_s = time.perf_counter() - began, usage.ru_utime + usage.ru_stime
-    assert process.returncode == 0
+    cost = measure(*command, cwd=ledger.parent, env={"MAMBO_STORE": str(ledger)})
     assert is_told(cost_ugx, report), "the report tells another cost than the sandbox's own account"
     table_row(
         f"mambo report, .{ending}, {PEOPLE:,} people",
         "itself",
-        reached=f"{took_s:.1f} s, {cpu_s:.1f} s of CPU, {usage.ru_maxrss / 1024:,.0f} MB",
+        reached=f"{cost.seconds:.1f} s, {cost.cpu_s:.1f} s of CPU, {cost.peak_mb:,.0f} MB",
         wanted="at most 10 s",
     )
