@@ -132,12 +132,15 @@ class PrefectServer:
 
 
 @contextmanager
-def running(log: Path, home: Path, env: Mapping[str, str] = MappingProxyType({})) -> Iterator[PrefectServer]:
-    """What `mambo up` starts; what it says is in `log`. `home` is the PREFECT_HOME that it finds in `env` or around."""
+def running(
+    log: Path, home: Path, env: Mapping[str, str] = MappingProxyType({}), *, port: int = 0
+) -> Iterator[PrefectServer]:
+    """What `mambo up` starts; what it says is in `log`. `home` is the PREFECT_HOME that it finds in `env` or around.
+    `port` 0: a free one."""
     with (
         log.open("wb") as said,
         subprocess.Popen(
-            [*MAMBO, "up", "--port", "0"],
+            [*MAMBO, "up", "--port", str(port)],
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,
