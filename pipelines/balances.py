@@ -9,15 +9,15 @@ the highest one below, because money is mostly taken; and only when there is non
 
 Known amounts without a balance of their own (a top-up of some moment of its day, a call that was settled, or whose
 reply named no balance) are placed between those two balances that they explain: into a gap of just their size, or one
-that several of them fill together, or else the one that fits best. What no balance shows yet stands behind the last.
-Then a gap may still be the charge of a call of unknown fate or cost; that is said, not concluded, which is the
-settlement's task.
+that several of them fill together, or else the one that fits best. What no balance shows yet stands behind the last. An
+entry that fills no gap, and another that takes it back, leave no trace. Then a gap may still be the charge of a call of
+unknown fate or cost; that is said, not concluded, which is the settlement's task.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 
 import polars as pl
@@ -266,7 +266,7 @@ def _place(links: Sequence[Link], loose: Sequence[LooseAmount]) -> list[LooseAmo
         link.loose += fitting
         left = [each for each in left if not any(each is one for one in fitting)]
     pending: list[LooseAmount] = []
-    for each in sorted(left, key=lambda each: -abs(each.amount_ugx)):
+    for each in sorted(_netted(_without_taken_back(left, links)), key=lambda each: -abs(each.amount_ugx)):
         place = _best(each, links)
         if place is None:
             pending.append(each)
@@ -275,10 +275,55 @@ def _place(links: Sequence[Link], loose: Sequence[LooseAmount]) -> list[LooseAmo
     return sorted(pending, key=lambda each: each.begin_us)
 
 
+def _without_taken_back(left: Sequence[LooseAmount], links: Sequence[Link]) -> list[LooseAmount]:
+    """Without the entries that fill no gap and were taken back by one of just their amount, of whatever day.
+
+    The one that takes back may have filled a gap of its size, which then is another's: a call's of unknown charge.
+    """
+    kept = list(left)
+    for entered in (each for each in left if each.call is None and each.amount_ugx > 0):
+        for place in (kept, *(link.loose for link in links if len(link.loose) == 1)):
+            back = next(
+                (
+                    each
+                    for each in place
+                    if each.call is None
+                    and each.amount_ugx == -entered.amount_ugx
+                    and (place is kept or each.begin_us >= entered.begin_us)
+                ),
+                None,
+            )
+            if back is not None:
+                place.remove(back)
+                kept.remove(entered)
+                break
+    return kept
+
+
+def _netted(left: Sequence[LooseAmount]) -> Iterator[LooseAmount]:
+    """What was entered for one day and partly taken back, as what it comes to."""
+    entered: dict[date, list[LooseAmount]] = {}
+    for each in left:
+        if each.call is None:
+            entered.setdefault(each.day, []).append(each)
+        else:
+            yield each
+    for first, *others in entered.values():
+        amounts = [each.amount_ugx for each in (first, *others)]
+        if min(amounts) > 0 or max(amounts) < 0:
+            yield from (first, *others)
+        elif sum(amounts):
+            yield replace(first, amount_ugx=sum(amounts))
+
+
 def _best(each: LooseAmount, links: Sequence[Link]) -> Link | None:
     """The link for an amount that fills no gap; None: no balance shows it yet."""
     able = [link for link in links if link.may_hold(each.begin_us, each.end_us)]
     same_way = [link for link in able if link.gap_ugx is not None and link.rest_ugx * each.amount_ugx > 0]
+    may_be_shown_later = not able or each.end_us >= links[-1].named.end_us
+    if each.amount_ugx < 0 and may_be_shown_later:
+        # Only a top-up lets a balance rise, perhaps one of another amount; a smaller fall may be any call's charge.
+        same_way = [link for link in same_way if link.rest_ugx <= each.amount_ugx]
     if same_way:
         # It leaves something of a gap rather than turning it round; then as little as can be.
         return min(
@@ -287,7 +332,7 @@ def _best(each: LooseAmount, links: Sequence[Link]) -> Link | None:
         )
     if able and able[0].gap_ugx is None:
         return able[0]  # before the first balance
-    if not able or each.end_us >= links[-1].named.end_us:
+    if may_be_shown_later:
         return None
     return able[-1]  # the balance should show it, and does not
 

@@ -129,6 +129,18 @@ def test_a_top_up_that_is_entered_is_found_where_it_came_in() -> None:
         assert (step["top_ups_ugx"], step["unexplained_ugx"], step["explanation"]) == (-ugx, 0, "top_up")
 
 
+def test_an_entry_that_was_taken_back_leaves_no_trace() -> None:
+    """Whatever is known else; also where it has just the size of a call of unknown fate."""
+    for world in WORLDS.values():
+        for seed in range(10):
+            campaign = simulated(world, seed)
+            account_calls, entries = account_of(campaign)
+            lost = [call.expected_ugx for call in campaign.calls if not call.answered]
+            for ugx in (7_001, *lost[:1]):
+                with_pair = pl.concat([entries, frames([top_up(ugx, DAY), top_up(-ugx, DAY)])[1]])
+                assert chain(account_calls, with_pair).equals(chain(account_calls, entries))
+
+
 def healthy(world: World) -> list[Campaign]:
     """Campaigns of which every call was answered: the process was not killed either."""
     campaigns = [simulated(world, seed) for seed in range(CAMPAIGNS)]

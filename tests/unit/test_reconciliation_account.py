@@ -34,6 +34,9 @@ def two_calls(second_balance_ugx: int, day: date = DAY) -> tuple[Call, Call]:
 
 
 FIRST = Step(1, 10_000, 100, 9_900)
+# Of one call the reply names the balance and not the cost, which was 300.
+NO_COST = (*two_calls(9_400), Call("c0003", 30, 31, None, 9_600, expected_ugx=300))
+NO_COST_STEPS = (FIRST, Step(2, 9_900, 200, 9_400, open_ugx=-300, explanation="open_calls"))
 EXAMPLES: dict[str, tuple[tuple[Call | Entry, ...], tuple[Step, ...]]] = {
     "calls one after another": (two_calls(9_700), (Step(2, 10_000, 300, 9_700),)),
     "a day for each step": (two_calls(9_700, NEXT_DAY), (FIRST, Step(1, 9_900, 200, 9_700))),
@@ -88,6 +91,37 @@ EXAMPLES: dict[str, tuple[tuple[Call | Entry, ...], tuple[Step, ...]]] = {
         (*two_calls(9_700), top_up(6_000, DAY - timedelta(days=1)), top_up(-6_000, DAY - timedelta(days=1))),
         (Step(2, 10_000, 300, 9_700),),
     ),
+    "a wrong entry taken back, beside a call of unknown cost": (
+        (*NO_COST, top_up(7_000), top_up(-7_000)),
+        NO_COST_STEPS,
+    ),
+    "a wrong entry of just the size of that call, taken back": ((*NO_COST, top_up(300), top_up(-300)), NO_COST_STEPS),
+    "taken back the day after": ((*NO_COST, top_up(7_000), top_up(-7_000, NEXT_DAY)), NO_COST_STEPS),
+    "taken back in two parts": ((*NO_COST, top_up(7_000), top_up(-5_000), top_up(-2_000)), NO_COST_STEPS),
+    "taken back, and the right amount entered instead": (
+        (*two_calls(14_700), top_up(50_000), top_up(-50_000), top_up(5_000)),
+        (FIRST, Step(1, 9_900, 200, 14_700, top_ups_ugx=5_000, explanation="top_up")),
+    ),
+    "one of two alike taken back": (
+        (*two_calls(14_400), Call("c0003", 30, 31, None, 14_600, 300), top_up(5_000), top_up(5_000), top_up(-5_000)),
+        (FIRST, Step(2, 9_900, 200, 14_400, top_ups_ugx=5_000, open_ugx=-300, explanation="open_calls")),
+    ),
+    "money that came in and went out again on one day, both seen": (
+        (*two_calls(14_700), reading(90, 91, 9_700), top_up(5_000), top_up(-5_000)),
+        (
+            FIRST,
+            Step(1, 9_900, 200, 14_700, top_ups_ugx=5_000, explanation="top_up"),
+            Step(0, 14_700, 0, 9_700, top_ups_ugx=-5_000, explanation="top_up", kind="reading"),
+        ),
+    ),
+    "money taken out that no balance shows yet, beside a call of unknown cost": (
+        (reading(0, 1, 10_000, DAY - timedelta(days=1)), *NO_COST, top_up(-7_000)),
+        (
+            Step(0, 10_000, 0, 10_000, kind="reading"),
+            *NO_COST_STEPS,
+            Step(0, 9_400, 0, None, top_ups_ugx=-7_000, explanation="no_balance_yet", kind="top_up"),
+        ),
+    ),
     "a top-up before the first balance": (
         (*two_calls(9_700), top_up(6_000)),
         (Step(2, 4_000, 300, 9_700, top_ups_ugx=6_000, explanation="top_up"),),
@@ -138,10 +172,7 @@ EXAMPLES: dict[str, tuple[tuple[Call | Entry, ...], tuple[Step, ...]]] = {
         (*two_calls(9_400), Call("c0003", 30, None, None, None, expected_ugx=300)),
         (FIRST, Step(1, 9_900, 200, 9_400, open_ugx=-300, explanation="open_calls")),
     ),
-    "a reply that names the balance, and not the cost": (
-        (*two_calls(9_400), Call("c0003", 30, 31, None, 9_600, expected_ugx=300)),
-        (FIRST, Step(2, 9_900, 200, 9_400, open_ugx=-300, explanation="open_calls")),
-    ),
+    "a reply that names the balance, and not the cost": (NO_COST, NO_COST_STEPS),
     "a call that was settled has no balance of its own": (
         (*two_calls(9_400), Call("c0003", 30, 50, 300, None)),
         (FIRST, Step(2, 9_900, 500, 9_400)),
