@@ -130,6 +130,15 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
+class UnchargedCalls:
+    """Accepted calls whose charge nobody knows: the receipt names no cost, or a person found out what became of it."""
+
+    calls: int
+    expected_ugx: int
+    names: tuple[str, ...]  # of the first few: clinic-day/1/c0007
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownCall:
     name: str  # clinic-day/1/c0007
     recipients_count: int
@@ -262,6 +271,27 @@ class Ledger:
                 )
                 for row in rows
             ]
+
+    def uncharged_calls(self, campaign: CampaignRow, *, most: int = 3) -> UnchargedCalls | None:
+        """None: the charge of every accepted call is known. At most so many of them are named."""
+        uncharged = (
+            select(chunks.c.chunk, chunks.c.expected_ugx)
+            .join(attempts, attempts.c.id == chunks.c.last_attempt)
+            .where(
+                chunks.c.campaign_id == campaign.id,
+                chunks.c.state == ChunkState.ACCEPTED,
+                attempts.c.charged_ugx.is_(None),
+            )
+            .subquery()
+        )
+        with self.store.reader() as connection:
+            calls, expected_ugx = connection.execute(
+                select(func.count(uncharged.c.chunk), func.sum(uncharged.c.expected_ugx))
+            ).one()
+            if not calls:
+                return None
+            first = connection.scalars(select(uncharged.c.chunk).order_by(uncharged.c.chunk).limit(most))
+            return UnchargedCalls(calls, int(expected_ugx), tuple(call_name(campaign, chunk) for chunk in first))
 
     def unknown_attempts(self, campaign: CampaignRow) -> dict[int, int]:
         """The last attempt of each unknown call, by chunk."""

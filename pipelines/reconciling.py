@@ -7,7 +7,7 @@ are told and no alarm. `alarms` says what is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -232,17 +232,22 @@ def headline(found: Reconciliation) -> str:
     if found.campaigns.is_empty():
         sent = f"{found.days}: no campaign was sent."
     else:
-        columns = ("recipients", *OUTCOMES, "estimated_ugx", "charged_ugx")
+        columns = ("recipients", *OUTCOMES, "estimated_ugx", "charged_ugx", "of_unknown_ugx")
         sums = found.campaigns.select(pl.sum(*columns)).row(0, named=True)
         campaigns = "1 campaign" if found.campaigns.height == 1 else f"{found.campaigns.height} campaigns"
         outcomes = ", ".join(f"{sums[outcome]:,} {outcome.replace('_', ' ')}" for outcome in OUTCOMES if sums[outcome])
         sent = (
             f"{found.days}: {campaigns}, {sums['recipients']:,} recipients ({outcomes}). "
-            f"UGX {sums['charged_ugx']:,} charged of {sums['estimated_ugx']:,} estimated."
+            f"UGX {sums['charged_ugx']:,} charged of {sums['estimated_ugx']:,} estimated{_not_known(sums)}."
         )
     if not found.difference_ugx:
         return f"{sent} Nothing is unreconciled."
     return f"{sent} UGX {found.difference_ugx:,} are unreconciled ({found.max_difference_ugx:,} allowed)."
+
+
+def _not_known(sums: Mapping[str, int]) -> str:
+    open_ugx = -sums["of_unknown_ugx"]
+    return f", as far as known: calls whose charge is not known may have cost UGX {open_ugx:,} more" if open_ugx else ""
 
 
 def check_difference(found: Reconciliation) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from mambo_io import statements
 from mambo_io.delivery_counts import Evidence, delivery_counts
-from mambo_io.ledger import CampaignRow, Ledger, UnknownCall
+from mambo_io.ledger import CampaignRow, Ledger, UnchargedCalls, UnknownCall
 from mambo_io.masking import mask_text
 from mambo_io.model import FINAL_STATES, NOT_REPORTED, CampaignState, ChunkState, Outcome, StopReason
 
@@ -25,6 +25,8 @@ _DIFFERENCES = {
     ChunkState.UNKNOWN: "unknown; may have been charged",
     ChunkState.CANCELLED: "cancelled",
 }
+_MAY_HAVE_BEEN_CHARGED = (ChunkState.IN_FLIGHT, ChunkState.UNKNOWN)
+_UNCHARGED = "accepted, and the charge is not known"
 
 _LEFT_OUT = {
     statements.OPTED_OUT: "opted out after the plan",
@@ -53,6 +55,8 @@ class CampaignSummary:
     estimated_ugx: int
     charged_ugx: int
     differences: dict[str, int]  # estimated less charged, by cause
+    charge_is_known: bool  # whether no call was, or may have been, charged something that is not known
+    uncharged_calls: UnchargedCalls | None  # those accepted of them
     unknown_calls: tuple[UnknownCall, ...]
     deliveries: dict[str, int]  # accepted recipients by what a provider's export says of them; none was imported: empty
     delivery_evidence: tuple[Evidence, ...]  # others whom it names
@@ -81,6 +85,9 @@ def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str) -> Campaig
     differences = {
         _DIFFERENCES[state]: totals.estimates[state] for state in _DIFFERENCES if totals.estimates.get(state)
     }
+    uncharged = ledger.uncharged_calls(campaign)
+    if uncharged is not None and uncharged.expected_ugx:
+        differences[_UNCHARGED] = uncharged.expected_ugx
     if totals.unsupported_estimate_ugx:
         differences["unsupported, not charged"] = totals.unsupported_estimate_ugx
     # Who is left out after the plan leaves the chunk, and the estimate leaves it, too.
@@ -91,7 +98,7 @@ def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str) -> Campaig
         differences |= {_LEFT_OUT[reason]: ugx for reason, ugx in ledger.left_out(campaign).items()}
     other = totals.estimated_ugx - totals.charged_ugx - sum(differences.values())
     if other:
-        differences["price, segment count or cost other than expected"] = other
+        differences["price, segments or people counted other than expected"] = other
     with ledger.store.reader() as connection:
         reported = delivery_counts(connection, campaign)
     deliveries: dict[str, int] = {}
@@ -116,6 +123,8 @@ def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str) -> Campaig
         estimated_ugx=totals.estimated_ugx,
         charged_ugx=totals.charged_ugx,
         differences=differences,
+        charge_is_known=uncharged is None and not any(totals.calls.get(state) for state in _MAY_HAVE_BEEN_CHARGED),
+        uncharged_calls=uncharged,
         unknown_calls=tuple(unknown),
         deliveries=deliveries,
         delivery_evidence=() if reported is None else reported.evidence,

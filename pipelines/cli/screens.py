@@ -146,8 +146,15 @@ def show_summary(summary: CampaignSummary) -> None:
     order = sorted(summary.outcomes, key=lambda outcome: (outcome == Outcome.REJECTED, outcome != Outcome.ACCEPTED))
     _pairs([(outcome, f"{summary.outcomes[outcome]:,}") for outcome in order])
     show_reasons(summary.rejected)
-    _pairs([("Estimated", f"UGX {summary.estimated_ugx:,}"), ("Charged", f"[bold]UGX {summary.charged_ugx:,}[/bold]")])
+    charged = "Charged" if summary.charge_is_known else "Charged, as far as known"
+    _pairs([("Estimated", f"UGX {summary.estimated_ugx:,}"), (charged, f"[bold]UGX {summary.charged_ugx:,}[/bold]")])
     _pairs([(f"  {cause}", f"UGX {amount:,}") for cause, amount in summary.differences.items()])
+    if (uncharged := summary.uncharged_calls) is not None:
+        more = f" and {uncharged.calls - len(uncharged.names):,} more" if uncharged.calls > len(uncharged.names) else ""
+        say(
+            f"What was charged for API call {', '.join(uncharged.names)}{more} is not known. What the balance shows:",
+            command="mambo account statement",
+        )
     show_deliveries(summary)
     for call in summary.unknown_calls:
         out.print(

@@ -214,7 +214,8 @@ def _told(summary: CampaignSummary) -> str:
     why = f" Stopped: {stop_text(summary.stop_reason, summary.stop_detail)}." if summary.exit_code else ""
     why += " A person has paused it." if summary.held_by is not None else ""
     after = f" Next: {summary.next_command}" if summary.next_command else ""
-    return f"{summary.label}: {counts}; UGX {summary.charged_ugx:,} of {summary.estimated_ugx:,}.{why}{after}"
+    known = "" if summary.charge_is_known else ", as far as known"
+    return f"{summary.label}: {counts}; UGX {summary.charged_ugx:,} of {summary.estimated_ugx:,}{known}.{why}{after}"
 
 
 def _in_accepted_calls(ledger: Ledger, campaign: CampaignRow) -> int:

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from mambo_io.ledger import Ledger
+from mambo_io.ledger import Ledger, UnchargedCalls
 from mambo_io.model import Outcome, Verdict
 from mambo_io.store import Store
 from mambo_io.tables import attempts, chunks, recipient_exceptions, unsupported
+from pipelines import reconciliation
+from pipelines.summary import summarize
 from support.ledgers import Run, bad_reply, good_reply, number, plan, rows_of
 
 
@@ -220,3 +222,27 @@ def test_it_is_halved_until_it_fits_and_one_person_is_not_halved(store: Store, c
     assert Ledger(store).totals(run.campaign).outcomes == {Outcome.PLANNED: 5}
     people = {row for call in run.claim(9) for row in call.rows}
     assert people == {1, 2, 3, 4, 5}
+
+
+def test_a_charge_that_is_not_known_is_told_as_that_and_nothing_else(store: Store, connection: Connection) -> None:
+    """Five calls to two people each: without a cost, with one that is not whole, with a dearer one, and plain ones."""
+    run = Run.of(connection, plan(2, 2, 2, 2, 2))
+    said: list[dict[str, Any]] = [{"sms_cost": None}, {"sms_cost": "99.5"}, {"sms_cost": 120}, {}]
+    for data in said:
+        call = run.claim_one()
+        run.settle(call, good_reply(call, **data))
+    ledger = Ledger(store)
+
+    summary = summarize(ledger, ledger.get("clinic-day"), command="")
+
+    assert (summary.estimated_ugx, summary.charged_ugx) == (500, 220)
+    assert summary.differences == {
+        "not sent yet": 100,
+        "accepted, and the charge is not known": 200,
+        "price, segments or people counted other than expected": -20,
+    }
+    assert not summary.charge_is_known
+    assert summary.uncharged_calls == UnchargedCalls(2, 200, ("clinic-day/1/c0001", "clinic-day/1/c0002"))
+    assert ledger.uncharged_calls(run.campaign, most=1) == UnchargedCalls(2, 200, ("clinic-day/1/c0001",))
+    [sums] = reconciliation.by_campaign(reconciliation.read_books(store)).to_dicts()
+    assert (sums["of_unknown_ugx"], sums["of_price_ugx"], sums["of_not_sent_ugx"]) == (-200, 20, -100)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from mambo_io.sandbox import SandboxHandle
-from mambo_io.sandbox.faults import NoAnswer
+from mambo_io.sandbox.faults import Altered, NoAnswer
 from mambo_io.window import KAMPALA
 from support.cli import Cli, numbers_of
 
@@ -71,6 +71,33 @@ def test_an_unknown_call_has_a_column_of_its_own(cli: Cli, api: SandboxHandle) -
 
     assert names.split() == ["month", "opening", "top-ups", "charges", "unknown", "unexplained", "closing", "calls"]
     assert figures.split() == [MONTH, "10,000", "0", "750", "-250", "0", "9,000", "2"]
+
+
+def test_a_receipt_without_a_cost_is_told_by_its_cause(cli: Cli, api: SandboxHandle) -> None:
+    """Two calls of five people; the second receipt names no cost. A wrong top-up, taken back, changes nothing of it."""
+    cli.campaign(numbers_of(10), sending={"chunk_size": 5, "canary_size": 5, "concurrency": 1})
+    api.set_faults([Altered(remove=["sms_cost"], skip=1)])
+    sent = cli(*SEND)
+    assert sent.code == 0
+    assert cli("status", "clinic-day").pairs() == {
+        "clinic-day/1": "complete",
+        "accepted": "10",
+        "Estimated": "UGX 500",
+        "Charged, as far as known": "UGX 250",
+        "accepted, and the charge is not known": "UGX 250",
+    }
+    assert (
+        "What was charged for API call clinic-day/1/c0002 is not known. What the balance shows: mambo account statement"
+    ) in sent.out
+
+    before = cli("account", "statement").out
+    top_up(cli, "7000", "typo")
+    top_up(cli, "-7000", "typo taken back")
+    assert cli("account", "statement").out == before
+    assert before.splitlines()[1].split() == [MONTH, "10,000", "0", "250", "-250", "0", "9,500", "1"]
+    reconciled = cli("reconcile", "--from", TODAY, "--to", TODAY)
+    assert reconciled.code == 0
+    assert "UGX 250 charged of 500 estimated, as far as known: calls whose charge is not known may" in reconciled.out
 
 
 def test_a_statement_for_a_program(cli: Cli, api: SandboxHandle) -> None:

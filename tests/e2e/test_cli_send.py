@@ -273,7 +273,7 @@ def test_a_first_receipt_that_disagrees_waits_for_a_person(
     accepted = cli(*said.next_command, "--yes")
 
     assert accepted.code == 0
-    assert accepted.pairs()["price, segment count or cost other than expected"] == "UGX -50"
+    assert accepted.pairs()["price, segments or people counted other than expected"] == "UGX -50"
     assert set(delivered().values()) == {1}
     assert len(delivered()) == 5
 

@@ -138,6 +138,11 @@ def test_the_headline() -> None:
         "2026-11-03: 2 campaigns, 2,060 recipients (2,000 accepted, 60 unsupported). "
         "UGX 100,000 charged of 103,000 estimated. UGX 2,500 are unreconciled (3,000 allowed)."
     )
+    assert headline(reconciliation(SENT | {"charged_ugx": 49_750, "of_unknown_ugx": -250})) == (
+        "2026-11-03: 1 campaign, 1,030 recipients (1,000 accepted, 30 unsupported). UGX 49,750 charged of 51,500 "
+        "estimated, as far as known: calls whose charge is not known may have cost UGX 250 more. "
+        "Nothing is unreconciled."
+    )
 
 
 def test_more_than_is_allowed_raises_and_as_much_does_not() -> None:
