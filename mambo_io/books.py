@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from datetime import date
 from typing import Any
 
 import polars as pl
-from sqlalchemy import BigInteger, ColumnElement, Connection, and_, cast, func, null, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, and_, cast, func, null, select, union_all
 
 from mambo_io.archives import Archive, archive_of
 from mambo_io.bulk import fetch_all
-from mambo_io.ledger import is_transactional
+from mambo_io.ledger import from_us, is_transactional
 from mambo_io.model import CampaignState, ChunkState, Outcome, Verdict
 from mambo_io.result_rows import charge_is_shared, delivery_of_row, outcome_of_row, reason_of_row
 from mambo_io.tables import (
@@ -29,6 +30,7 @@ from mambo_io.tables import (
     recipients,
     was_called,
 )
+from mambo_io.window import KAMPALA
 
 TIME = pl.Datetime("us", "Africa/Kampala")
 
@@ -91,6 +93,21 @@ def editions(connection: Connection) -> pl.DataFrame:
         pl.Series("kept_columns", kept, dtype=pl.List(pl.String)),
         pl.Series("transactional", transactional, dtype=pl.Boolean),
     )
+
+
+def known_days(connection: Connection) -> tuple[date, date] | None:
+    """The first day and the last (Kampala) of which a campaign, a call or an entry tells; None: nothing does."""
+    entered = account_entries.c
+    of_money = select(func.coalesce(entered.began_us, entered.at_us).label("us")).where(
+        entered.kind.in_(("reading", "top_up"))
+    )
+    home_us = func.coalesce(campaigns.c.first_call_at_us, campaigns.c.planned_at_us)  # of who stands in no call
+    homes = select(home_us.label("us")).where(campaigns.c.state != CampaignState.PLANNING)
+    moments = union_all(homes, select(attempts.c.intent_at_us.label("us")), of_money).subquery()
+    first_us, last_us = connection.execute(select(func.min(moments.c.us), func.max(moments.c.us))).one()
+    if first_us is None:
+        return None
+    return from_us(first_us).astimezone(KAMPALA).date(), from_us(last_us).astimezone(KAMPALA).date()
 
 
 def called_between(connection: Connection, start_us: int | None, end_us: int | None) -> set[int]:

@@ -45,20 +45,14 @@ def _(mo):
 @app.cell
 def _(MamboError, mo, pl, reconciliation, store):
     try:
-        _every = reconciliation.editions(store.value or None)
+        _days = reconciliation.days(store.value or None)
     except MamboError as error:
         mo.stop(True, mo.md(f"**{error}**"))
     mo.stop(
-        _every.is_empty(),
-        mo.md("**No campaign was ever sent from this ledger.** `make notebooks` makes one to look at."),
+        _days is None, mo.md("**No campaign was ever sent from this ledger.** `make notebooks` makes one to look at.")
     )
-    _months = (
-        _every.select(pl.coalesce("first_call_at", "planned_at").dt.strftime("%Y-%m"))
-        .to_series()
-        .unique()
-        .sort()
-        .to_list()
-    )
+    # Every month of which anything is known: a campaign goes on in the next one, and money moves without a campaign.
+    _months = pl.date_range(_days[0].replace(day=1), _days[1], "1mo", eager=True).dt.strftime("%Y-%m").to_list()
     first = mo.ui.dropdown(_months, value=_months[0], label="From", allow_select_none=False)
     last = mo.ui.dropdown(_months, value=_months[-1], label="to", allow_select_none=False)
     mo.hstack([first, last], justify="start", wrap=True)
@@ -74,15 +68,17 @@ def _(MamboError, date, first, last, mo, reconciliation, store, timedelta):
         books = reconciliation.books(start=_start, end=_end, store=store.value or None)
     except MamboError as error:  # people are archived, say, in a file that you may not read
         mo.stop(True, mo.md(f"**{error}** Other months may do without it."))
-    mo.stop(books.campaigns.is_empty(), mo.md("**No campaign was sent in these months.**"))
     total = reconciliation.cut(books).row(0, named=True)
 
     _campaigns = "1 campaign" if books.campaigns.height == 1 else f"{books.campaigns.height} campaigns"
+    _known = ", as far as is known" if total["of_unknown_ugx"] else ""
     _each = f", UGX {total['charged_ugx'] / total['accepted']:,.1f} each" if total["accepted"] else ""
     _unknown = f", and of {total['unknown']:,} nobody knows yet" if total["unknown"] else ""
     mo.md(
-        f"**UGX {total['charged_ugx']:,}** for {total['accepted']:,} accepted messages in {_campaigns}{_each}. "
+        f"**UGX {total['charged_ugx']:,}** for {total['accepted']:,} accepted messages in {_campaigns}{_each}{_known}. "
         f"UGX {total['estimated_ugx']:,} was estimated. {total['unsupported']:,} people could not be reached{_unknown}."
+        if books.campaigns.height
+        else "**No campaign was sent in these months.**"
     )
     return books, total
 
@@ -125,17 +121,25 @@ def _(alt, campaigns, has_cost, mo):
 @app.cell
 def _(books, markdown_table, mo, pl, reconciliation):
     statement = reconciliation.statement(books)
-    _unexplained = statement.filter(pl.col("unexplained_ugx").fill_null(0) != 0)["month"].unique().sort().to_list()
-    if statement.is_empty():
-        _told = "No money moved."
-    elif _unexplained:
+    # Step by step: what came in and went out again within a month stands in no month's sum.
+    _unexplained = reconciliation.balance_chain(books).filter(pl.col("unexplained_ugx") != 0)
+    _moved = _unexplained["day"].dt.strftime("%Y-%m").unique().sort().to_list()
+    _open_ugx = -statement["open_ugx"].sum()
+    _without_balance = statement.filter(pl.col("closing_ugx").is_null())["account"].unique().sort().to_list()
+    _told = "Every shilling is explained." if statement.height else "No money moved."
+    if _moved:
         _told = (
-            f"**The balance of {' and '.join(_unexplained)} moved by more than is known.** It rose: a top-up that "
-            "nobody entered (`mambo account top-up`). It fell: somebody else uses the account, or an unknown call cost "
-            "more than the tariff says."
+            f"**The balance of {' and '.join(_moved)} moved by more than is known:** UGX "
+            f"{_unexplained['unexplained_ugx'].abs().sum():,}, up or down. It rose: a top-up that nobody entered "
+            "(`mambo account top-up`). It fell: somebody else uses the account, or an unknown call cost more than the "
+            "tariff says. `mambo account statement` names the calls."
         )
-    else:
-        _told = "Every shilling is explained."
+    elif _without_balance:
+        _told = (
+            f"No balance of {' and '.join(_without_balance)} is known, so nobody can tell whether anything is missing."
+        )
+    elif _open_ugx:
+        _told = f"Every shilling is explained, if calls whose charge is not known took UGX {_open_ugx:,}."
     _columns = {
         "opening_ugx": "opening",
         "top_ups_ugx": "top-ups",

@@ -119,6 +119,15 @@ def editions(store: str | None = None) -> pl.DataFrame:
         return ledger_books.editions(connection).drop("id", "kept_columns")
 
 
+def days(store: str | None = None) -> tuple[date, date] | None:
+    """The first day and the last (Kampala) of which a ledger knows people, a call or money; None: it knows nothing.
+
+    Nobody is counted or read. `store` is as of `books`. Raises `StoreError` for a store that cannot be read.
+    """
+    with Store(load_settings(store=store).store.get_secret_value()) as opened, opened.reader() as connection:
+        return ledger_books.known_days(connection)
+
+
 def books(
     names: Sequence[str] | None = None,
     *,

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection
 
 from mambo_io import accounting
+from mambo_io.books import known_days
 from mambo_io.errors import InputError
 from mambo_io.model import Delivery
 from mambo_io.planning import write_plan
@@ -300,12 +301,17 @@ def test_the_account_is_read_whole_up_to_the_end_of_the_period(store: Store, con
         ("second", "top_up", 400, "MoMo 1", "Grace"),
         ("main", "top_up", 500, "MoMo 1", "Grace"),
     ]
+    with store.reader() as reader:
+        planned_last = max(everything.campaigns["planned_at"]).date()  # of what is not sent yet
+        assert known_days(reader) == (TODAY, planned_last)
     assert of_second_edition.entries["amount_ugx"].to_list() == [700, 500]
     assert first_day.entries["amount_ugx"].to_list() == [700, 400]
 
 
 def test_a_ledger_of_nothing_has_frames_of_the_same_columns(store: Store, connection: Connection) -> None:
     nothing = read_books(store)
+    with store.reader() as reader:
+        assert known_days(reader) is None
     every_outcome(connection)
     something = read_books(store)
     for field in dataclasses.fields(Books)[:5]:

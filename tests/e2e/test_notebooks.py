@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from collections import Counter
+from datetime import date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ import pytest
 
 import pipelines
 from data.make_ledger import make_ledger
+from mambo_io import accounting
 from mambo_io.datasets import read_dataset
 from mambo_io.sandbox import SandboxHandle
 from mambo_io.store import Store
+from mambo_io.window import KAMPALA
 from pipelines import reconciliation
 from pipelines.campaign import load_campaign
 from pipelines.prepare import prepare
@@ -152,6 +155,38 @@ def test_costs_of_some_months(ledger: reconciliation.Books) -> None:
     assert notebook.frame("campaigns")["campaign"].to_list() == ["clinic-day/2026-09"]
     assert notebook.frame("statement")["month"].to_list() == ["2026-09"]
     assert "Yes, on every day." in notebook.text
+
+
+def over_new_year(store: Store) -> None:
+    """A call before midnight and one after it, UGX 100 each; then 3,000 came and went, nobody knows why; a top-up."""
+    with store.writer() as connection:
+        run = Run.of(connection, plan(2, 2), now=datetime(2025, 12, 31, 23, 59, tzinfo=KAMPALA))
+        for balance_ugx in (900, 800):
+            call = run.claim_one()
+            run.settle(call, good_reply(call, balance_ugx=balance_ugx))
+            run.now += timedelta(minutes=2)
+        for balance_ugx in (3_800, 800):
+            run.now += timedelta(minutes=2)
+            accounting.record_reading(connection, "main", balance_ugx, who="tester", now=run.now)
+        accounting.record_top_up(connection, "main", 500, day=date(2026, 2, 3), reference="MoMo 1", who="Grace")
+
+
+def test_costs_of_a_campaign_that_goes_on_after_midnight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAMBO_STORE", str(tmp_path / "ledger.db"))
+    with Store(str(tmp_path / "ledger.db"), create=True) as store:
+        over_new_year(store)
+    notebook = shown("costs_and_deliveries")
+    assert notebook.defined["total"]["charged_ugx"] == 200
+    assert notebook.frame("statement").select("month", "top_ups_ugx", "charges_ugx", "unexplained_ugx").rows() == [
+        ("2025-12", 0, 100, 0),
+        ("2026-01", 0, 100, 0),
+        ("2026-02", 500, 0, 0),
+    ]
+    assert "The balance of 2026-01 moved by more than is known:</strong> UGX 6,000, up or down" in notebook.text
+    february = shown("costs_and_deliveries", first="2026-02", last="2026-02")
+    assert "No campaign was sent in these months." in february.text
+    assert february.frame("statement")["top_ups_ugx"].to_list() == [500]
+    assert "Every shilling is explained." in february.text
 
 
 def test_delivery_reports_are_shown_where_there_are_any(ledger: reconciliation.Books) -> None:
@@ -328,6 +363,14 @@ def one_unknown(store: Store) -> None:
         run.settle(run.claim_one(), no_answer())
 
 
+def without_a_cost(store: Store) -> None:
+    with store.writer() as connection:
+        run = Run.of(connection, plan(2, 2))
+        for cost_ugx, balance_ugx in ((100, 900), (None, 800)):
+            call = run.claim_one()
+            run.settle(call, good_reply(call, sms_cost=cost_ugx, balance_ugx=balance_ugx))
+
+
 def free_of_charge(store: Store) -> None:
     with store.writer() as connection:
         run = Run.of(connection, plan(2))
@@ -352,6 +395,22 @@ def test_ledgers_with_next_to_nothing_in_them(
     with Store(str(tmp_path / "ledger.db"), create=True) as store:
         happened(store)
     assert told in shown(name).text
+
+
+@pytest.mark.parametrize(
+    ("happened", "told"),
+    [
+        (one_unknown, "No balance of main is known, so nobody can tell whether anything is missing."),
+        (without_a_cost, "Every shilling is explained, if calls whose charge is not known took UGX 100."),
+    ],
+)
+def test_what_is_not_known_of_the_account_is_said(
+    happened: Any, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAMBO_STORE", str(tmp_path / "ledger.db"))
+    with Store(str(tmp_path / "ledger.db"), create=True) as store:
+        happened(store)
+    assert told in shown("costs_and_deliveries").text
 
 
 def test_one_runs_as_a_plain_script_and_in_jupyter(store: str, ledger: reconciliation.Books, tmp_path: Path) -> None:
