@@ -3,7 +3,8 @@
     marimo run notebooks/campaign.py
 
 It reads the ledger that MAMBO_STORE names, or the default one; `make notebooks` makes one to look at. It shows counts
-and sums only, no number and no name, unless you switch your own rows on.
+and sums only, no number and no name, unless you switch your own rows on, or group by a column of yours (in which
+telephone numbers are masked).
 """
 
 import marimo
@@ -23,13 +24,27 @@ def _():
     from pipelines import reconciliation
     from pipelines.markdown import markdown_table
     from pipelines.reasons import Reason
+    from pipelines.report.people import masked_kept
     from pipelines.schemas import RESULTS
 
     # One colour for each outcome, in every chart.
     _colours = ["#3b8f5a", "#e0a030", "#c08a4a", "#9aa5b1", "#8a5fb0", "#d64545", "#4c78a8", "#bcd3e8", "#cccccc"]
     colours = dict(zip(reconciliation.OUTCOMES, _colours, strict=True))
     people_axis = alt.X("people:Q", title="people", axis=alt.Axis(format=",d", tickMinStep=1))
-    return MamboError, RESULTS, Reason, alt, colours, markdown_table, mo, people_axis, pipelines, pl, reconciliation
+    return (
+        MamboError,
+        RESULTS,
+        Reason,
+        alt,
+        colours,
+        markdown_table,
+        masked_kept,
+        mo,
+        people_axis,
+        pipelines,
+        pl,
+        reconciliation,
+    )
 
 
 @app.cell
@@ -238,19 +253,27 @@ def _(alt, causes, mo):
 
 @app.cell
 def _(books, markdown_table, mo, pl, reconciliation):
-    # What a person should look at: calls of unknown fate, and receipts that are not what was expected.
+    # What a person should look at: calls that were not accepted, and receipts that are not what was expected.
+    _states = {
+        "unknown": "unknown whether it was sent",
+        "in_flight": "being sent, or was when the program ended",
+        "refused": "refused by the API",
+    }
     _what = {
         "unexplained_ugx": "the receipt does not explain the charge",
         "of_price_ugx": "another price than the tariff's",
         "of_segments_ugx": "other segments than ours",
         "of_partial_ugx": "people counted otherwise",
+        "of_unknown_ugx": "what was charged is not known",
     }
     _told = [
-        pl.when(pl.col("state") == "unknown").then(pl.lit("unknown whether it was sent")),
+        pl.col("state").replace_strict(_states, default=None),
+        pl.when(pl.col("state").is_null()).then(pl.lit("came to nothing; made or planned again")),
         *(pl.when(pl.col(cause) != 0).then(pl.lit(words)) for cause, words in _what.items()),
+        pl.lit("the receipt is not as the API promises"),
     ]
     calls = (
-        reconciliation.by_call(books)
+        reconciliation.calls_to_look_at(books)
         .select(
             pl.col("call").str.split("/").list.last().alias("call"),
             pl.coalesce(_told).alias("what"),
@@ -258,7 +281,6 @@ def _(books, markdown_table, mo, pl, reconciliation):
             pl.col("estimated_ugx").alias("UGX estimated"),
             pl.col("cost_ugx").alias("UGX charged"),
         )
-        .filter(pl.col("what").is_not_null())
         .sort("what", descending=True, maintain_order=True)
     )
     _sums = calls.group_by("what", maintain_order=True).agg(pl.len().cast(pl.Int64).alias("calls"), pl.sum("people"))
@@ -274,26 +296,32 @@ def _(books, markdown_table, mo, pl, reconciliation):
 
 
 @app.cell
-def _(RESULTS, mo, pipelines, store, total):
+def _(pipelines, store, total):
     # One row of `results` is one row of the recipients file. The columns that the campaign keeps come last.
     results = pipelines.results(total["campaign"], total["edition"], store=store.value or None)
+    return (results,)
+
+
+@app.cell
+def _(RESULTS, mo, results):
     _columns = [column for column in results.columns if column not in RESULTS.columns]
-    kept = mo.ui.dropdown(_columns, value=_columns[-1] if _columns else None, label="Group by")
+    kept = mo.ui.dropdown(_columns, label="Group by")  # none before it is asked for: a column may hold names
     mo.vstack(
         [
             mo.md("## And by your own columns?"),
             kept if _columns else mo.md("The campaign keeps none: `[recipients] keep` in its file names them."),
         ]
     )
-    return kept, results
+    return (kept,)
 
 
 @app.cell
-def _(chosen, kept, markdown_table, mo, pl, reconciliation, store):
+def _(chosen, kept, markdown_table, masked_kept, mo, pl, reconciliation, store):
     mo.stop(kept.value is None)
     _books = reconciliation.books([chosen.value], kept=kept.value, store=store.value or None)
+    _by_value = reconciliation.by_kept(_books)
     by_kept = (
-        reconciliation.by_kept(_books)
+        _by_value.with_columns(masked_kept(_by_value["kept"]))
         .select(
             pl.col("kept").fill_null("(empty)").alias(f"by {kept.value}"),
             pl.col("recipients").alias("people"),

@@ -335,6 +335,17 @@ def receipts(books: Books) -> pl.DataFrame:
     )
 
 
+def calls_to_look_at(books: Books) -> pl.DataFrame:
+    """The calls that were made and not plainly accepted at the estimate, but for unsupported contacts.
+
+    Out: the columns of `books.calls`, in its order.
+    """
+    accepted = pl.col("verdict") == Verdict.ACCEPTED.value
+    plain = accepted & pl.col("consistent").fill_null(value=False) & pl.col("alarms").is_null()
+    usual = plain & (pl.col("difference_ugx") == pl.col("of_unsupported_ugx")) & pl.col("cost_ugx").is_not_null()
+    return books.calls.filter(pl.col("attempt").is_not_null() & ~usual.fill_null(value=False))
+
+
 def balance_chain(books: Books) -> pl.DataFrame:
     """Each balance that the API named against what went before; see `pipelines.statement.chain` for its columns.
 

@@ -198,12 +198,8 @@ def calls(books: Books) -> Table:
 
 
 def calls_to_look_at(books: Books) -> Table:
-    """The calls that were not plainly accepted at the estimate but for unsupported contacts; what the API said when it
-    refused one stands beside its reason."""
-    plain = (pl.col("verdict") == "accepted") & pl.col("consistent").fill_null(value=False) & pl.col("alarms").is_null()
-    usual = plain & (pl.col("difference_ugx") == pl.col("of_unsupported_ugx")) & pl.col("cost_ugx").is_not_null()
-    made = books.calls.filter(pl.col("attempt").is_not_null() & ~usual.fill_null(value=False))
-    everything = calls(replace(books, calls=made))
+    """Those of `reconciliation.calls_to_look_at`; what the API said when it refused one stands beside its reason."""
+    everything = calls(replace(books, calls=reconciliation.calls_to_look_at(books)))
     said = pl.format("{}: {}", "reason", pl.col("messages").str.slice(0, _MOST_LETTERS))
     is_refusal = (pl.col("verdict") == _VERDICTS["refused"]) & pl.col("messages").is_not_null()
     told = everything.frame.with_columns(pl.when(is_refusal).then(said).otherwise("reason").alias("reason"))
