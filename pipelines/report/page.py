@@ -63,7 +63,7 @@ def page(books: Books, exceptions: Exceptions, *, full_numbers: bool, made_at: d
         coverage=words.coverage(books),
         called=words.called(books),
         headline=headline.headline(books, chain),
-        figures=list(_figures(books)),
+        figures=list(figures(books)),
         to_look_at=headline.to_look_at(books, chain),
         sections=list(_sections(books, chain, exceptions, full_numbers=full_numbers)),
         definitions=words.DEFINITIONS,
@@ -73,7 +73,7 @@ def page(books: Books, exceptions: Exceptions, *, full_numbers: bool, made_at: d
     )
 
 
-def _figures(books: Books) -> Iterator[tuple[str, str, str]]:
+def figures(books: Books) -> Iterator[tuple[str, str, str]]:
     """The few figures that stand in large letters: title, figure, and a line below it."""
     if books.campaigns.is_empty():
         return
@@ -87,8 +87,10 @@ def _figures(books: Books) -> Iterator[tuple[str, str, str]]:
     known = ", as far as known" if sums["of_unknown_ugx"] else ""
     yield f"Charged{known}", words.ugx(charged), f"estimated {words.ugx(sums['estimated_ugx'])}"
     made = books.calls.filter(books.calls["attempt"].is_not_null()).height
-    segments = sums["segments_counted"]
-    each = f"{charged / segments:,.2f} a segment".replace(".00", "") if segments and charged else ""
+    # Of the calls of which both are known, as in the table of prices.
+    priced = reconciliation.cut(replace(books, tally=books.tally.filter("is_priced"))).row(0, named=True)
+    segments, cost = priced["segments_counted"], priced["charged_ugx"]
+    each = f"{cost / segments:,.2f} a segment".replace(".00", "") if segments and cost else ""
     yield "API calls", f"{made:,}", f"UGX {each}" if each else ""
 
 

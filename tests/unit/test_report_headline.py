@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
 from mambo_io.model import NOT_REPORTED, Delivery, Outcome
 from pipelines.reasons import Reason
-from pipelines.reconciliation import Books, balance_chain, read_books
+from pipelines.reconciliation import Books, balance_chain, prices, read_books
 from pipelines.report.headline import headline, to_look_at
+from pipelines.report.page import figures
 from pipelines.report.words import DELIVERIES, OUTCOME_TITLES, REASONS, coverage, percent, period, reason_words
-from support.ledgers import every_outcome
+from support.ledgers import Run, every_outcome, good_reply, plan
 from support.reports import STATES, Group, books_of, empty_books, ledger
 
 REJECTED = Group("rejected", 95, 0, 0)
@@ -211,6 +213,23 @@ def test_money_that_came_in_unentered_needs_a_look(tmp_path: Path) -> None:
 
 def test_a_campaign_without_a_flaw_needs_no_look(empty: Books) -> None:
     assert look_of(books_of(empty, Group("accepted", 874), REJECTED, UNSUPPORTED)) == []
+
+
+def test_a_segment_costs_what_was_paid_where_both_are_known(tmp_path: Path) -> None:
+    """UGX 50 for each of three; of the fourth the charge is not known, of two more how many segments they took."""
+    with ledger(tmp_path) as store, store.writer() as connection:
+        run = Run.of(connection, plan(3, 1, 2))
+        said: list[dict[str, Any]] = [{}, {"sms_cost": None}, {"message_count": None, "sms_sent": None}]
+        for data in said:
+            call = run.claim_one()
+            run.settle(call, good_reply(call, **data))
+        books = read_books(store)
+    assert list(figures(books))[2:] == [
+        ("Charged, as far as known", "UGX 250", "estimated UGX 300"),
+        ("API calls", "3", "UGX 50 a segment"),
+    ]
+    [price] = prices(books)["ugx_per_segment"].to_list()
+    assert price == 50
 
 
 @pytest.mark.parametrize(
