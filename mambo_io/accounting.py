@@ -8,6 +8,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from mambo_io.errors import InputError
 from mambo_io.ledger import from_us, to_us
+from mambo_io.masking import mask_text
 from mambo_io.statements import ACCOUNT, ADD_ACCOUNT
 from mambo_io.tables import account_entries, accounts
 from mambo_io.window import KAMPALA
@@ -47,7 +48,7 @@ def record_top_up(
         if same is not None:
             raise InputError(
                 f"was entered before: UGX {same.amount_ugx:,} on {from_us(same.began_us).astimezone(KAMPALA):%Y-%m-%d} "
-                f"by {same.who}",
+                f"by {mask_text(same.who)}",
                 key="--reference",
                 value=reference,
                 fix="Nothing was changed. Another top-up needs a reference of its own; `mambo account entries` lists "

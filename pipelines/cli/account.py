@@ -14,13 +14,13 @@ from mambo_io.errors import InputError
 from mambo_io.masking import mask_text
 from mambo_io.settings import load_settings
 from pipelines.cli import screens
+from pipelines.cli.amounts import whole_ugx
 from pipelines.cli.days import past_day
 from pipelines.opening import open_store
 from pipelines.statement import chain, months
 
 account = App(name="account", help="Enter what was paid into the account; show what became of the money.")
 
-_MOST_UGX = 10**12
 _MOST_GAPS = 20
 
 
@@ -46,7 +46,9 @@ def top_up(
     by
         Your name.
     """
-    amount_ugx = _amount_ugx(amount)
+    amount_ugx = whole_ugx("AMOUNT", amount)
+    if not amount_ugx:
+        raise InputError("is no amount that came in", key="AMOUNT", value=amount, fix="Write it as 500000 or 500,000.")
     day = past_day("--date", date, what="on which anything can have come in")
     for option, value in (("--reference", reference), ("--by", by)):
         if not value.strip():
@@ -63,7 +65,7 @@ def top_up(
 
 @account.command
 def entries(*, json: bool = False) -> int:
-    """List what was entered by hand of the account, by day; long numbers in references are masked.
+    """List what was entered by hand of the account, by day; long numbers in references and names are masked.
 
     Parameters
     ----------
@@ -74,7 +76,7 @@ def entries(*, json: bool = False) -> int:
     with open_store(settings) as store, store.reader() as connection, connection.begin():
         found = books.entries(connection, [settings.account]).filter(kind="top_up")
     rows = [
-        (f"{day:%Y-%m-%d}", amount_ugx, mask_text(reference), who)
+        (f"{day:%Y-%m-%d}", amount_ugx, mask_text(reference), mask_text(who))
         for day, amount_ugx, reference, who in found.select("began_at", "amount_ugx", "reference", "who").iter_rows()
     ]
     if json:
@@ -172,10 +174,3 @@ def _show(rows: Sequence[Sequence[str]], *, right: Sequence[int]) -> None:
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         screens.say("  ".join(cells).rstrip())
-
-
-def _amount_ugx(text: str) -> int:
-    digits = re.sub(r"[,_\s]", "", text)
-    if not re.fullmatch(r"[-+]?\d{1,13}", digits) or not 0 < abs(int(digits)) <= _MOST_UGX:
-        raise InputError("is no amount in whole UGX", key="AMOUNT", value=text, fix="Write it as 500000 or 500,000.")
-    return int(digits)

@@ -7,18 +7,20 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from cyclopts.validators import Number
 
+from mambo_io.errors import InputError
 from mambo_io.settings import load_settings
 from pipelines.cli import screens
+from pipelines.cli.amounts import whole_ugx
+from pipelines.cli.days import day
 
 
 def reconcile(
     *names: str,
-    first: Annotated[dt.date | None, Parameter(name="--from")] = None,
-    last: Annotated[dt.date | None, Parameter(name="--to")] = None,
+    first: Annotated[str | None, Parameter(name="--from")] = None,
+    last: Annotated[str | None, Parameter(name="--to")] = None,
     output: Path = Path("reports"),
-    max_difference_ugx: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
+    max_difference_ugx: Annotated[str, Parameter(allow_leading_hyphen=True)] = "0",
 ) -> int:
     """Settle, add up, report and judge what was sent yesterday.
 
@@ -44,9 +46,12 @@ def reconcile(
     """
     from pipelines.reconciling import check_difference, headline, period_of, reconcile_days, settled_text
 
-    start, end = period_of(first, last, now=dt.datetime.now(dt.UTC))
+    allowed_ugx = whole_ugx("--max-difference-ugx", max_difference_ugx)
+    if allowed_ugx < 0:
+        raise InputError("is below zero", key="--max-difference-ugx", value=max_difference_ugx)
+    start, end = period_of(day("--from", first), day("--to", last), now=dt.datetime.now(dt.UTC))
     found, report = reconcile_days(
-        load_settings(), names or None, start, end, output=output, max_difference_ugx=max_difference_ugx
+        load_settings(), names or None, start, end, output=output, max_difference_ugx=allowed_ugx
     )
     for edition in found.settled:
         screens.say(settled_text(edition))

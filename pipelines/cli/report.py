@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from mambo_io.errors import InputError
 from mambo_io.settings import load_settings
 from pipelines.cli import screens
+from pipelines.cli.days import day
 from pipelines.opening import open_store
 
 
@@ -76,16 +77,7 @@ def _period(month: str | None, first: str | None, last: str | None) -> tuple[dt.
             raise InputError("is no month", key="--month", value=month, fix="Write it as 2026-01.")
         year, number = int(found[1]), int(found[2])
         return dt.date(year, number, 1), dt.date(year, number, calendar.monthrange(year, number)[1])
-    start, end = _day("--from", first), _day("--to", last)
+    start, end = day("--from", first), day("--to", last)
     if start is not None and end is not None and end < start:
         raise InputError("is before --from", key="--to", value=end, fix="Exchange the two.")
     return start, end
-
-
-def _day(option: str, value: str | None) -> dt.date | None:
-    if value is None:
-        return None
-    try:
-        return dt.datetime.strptime(value, "%Y-%m-%d").date()  # noqa: DTZ007 - a day in Kampala, whatever the hour
-    except ValueError:
-        raise InputError("is no day", key=option, value=value, fix="Write it as 2026-01-31.") from None

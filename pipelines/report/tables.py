@@ -253,7 +253,8 @@ def balances(chain: pl.DataFrame) -> Table:
 def entries(books: Books) -> Table:
     """What was entered of the accounts by hand, and when the balance was asked for. Numbers in texts are masked."""
     kinds = pl.col("kind").replace({"top_up": "Top-up", "reading": "Balance asked for"})
-    frame = books.entries.with_columns(kinds, masked_texts(books.entries["reference"]))
+    texts = (masked_texts(books.entries[name]) for name in ("reference", "who"))
+    frame = books.entries.with_columns(kinds, *texts)
     columns = (
         Column("account", "Account"),
         Column("at", "Until", Kind.MOMENT, width=20),

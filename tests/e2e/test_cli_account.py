@@ -25,8 +25,8 @@ def api(cli: Cli, start_sandbox: Callable[..., SandboxHandle]) -> SandboxHandle:
     return api
 
 
-def top_up(cli: Cli, amount: str, reference: str, *, date: str = TODAY) -> str:
-    said = cli("account", "top-up", amount, "--date", date, "--reference", reference, "--by", "Grace")
+def top_up(cli: Cli, amount: str, reference: str, *, date: str = TODAY, by: str = "Grace") -> str:
+    said = cli("account", "top-up", amount, "--date", date, "--reference", reference, "--by", by)
     assert said.code == 0, said
     return said.out
 
@@ -118,7 +118,7 @@ def test_a_statement_for_a_program(cli: Cli, api: SandboxHandle) -> None:
 
 
 def test_entries_are_listed_by_day_for_their_account(cli: Cli) -> None:
-    top_up(cli, "500000", "MoMo 0772123456", date="2026-11-03")
+    top_up(cli, "500000", "MoMo 0772123456", date="2026-11-03", by="Grace 0772123456")
     top_up(cli, "1_000", "cash", date="2026-10-31")
     cli.set(ACCOUNT="second")
     top_up(cli, "+7", "cash", date="2026-11-03")
@@ -127,8 +127,10 @@ def test_entries_are_listed_by_day_for_their_account(cli: Cli) -> None:
     assert cli("account", "entries").out == (
         "date            UGX  reference    by\n"
         "2026-10-31    1,000  cash         Grace\n"
-        "2026-11-03  500,000  MoMo •••456  Grace\n"
+        "2026-11-03  500,000  MoMo •••456  Grace •••456\n"
     )
+    again = ("500000", "--date", "2026-11-03", "--reference", "MoMo 0772123456", "--by", "Grace")
+    assert "on 2026-11-03 by Grace •••456. Nothing was changed." in cli.refused("account", "top-up", *again)
     lines = [json.loads(line) for line in cli("account", "entries", "--json").out.splitlines()]
     assert lines[0] == {
         "account": "main",
@@ -158,7 +160,16 @@ TOMORROW = f"{datetime.now(KAMPALA) + timedelta(days=1, hours=1):%Y-%m-%d}"
 WRONG = {
     "no number": ({"amount": "lots"}, "AMOUNT: 'lots' is no amount in whole UGX. Write it as 500000 or 500,000."),
     "not whole": ({"amount": "5000.50"}, "AMOUNT: '5000.50' is no amount in whole UGX."),
-    "nothing": ({"amount": "0"}, "AMOUNT: '0' is no amount in whole UGX."),
+    "digits that are not in threes": (
+        {"amount": "500,50"},
+        "AMOUNT: '500,50' is no amount in whole UGX. Write it as 500000 or 500,000.",
+    ),
+    "too few of them": ({"amount": "5,00"}, "AMOUNT: '5,00' is no amount in whole UGX."),
+    "two separators": ({"amount": "1,000_000"}, "AMOUNT: '1,000_000' is no amount in whole UGX."),
+    "a separator twice": ({"amount": "1__000"}, "AMOUNT: '1__000' is no amount in whole UGX."),
+    "a separator at the end": ({"amount": "500,"}, "AMOUNT: '500,' is no amount in whole UGX."),
+    "digits of another width": ({"amount": "\uff11\uff10\uff10"}, "AMOUNT: '\uff11\uff10\uff10' is no amount in"),
+    "nothing": ({"amount": "0"}, "AMOUNT: '0' is no amount that came in."),
     "more money than there is": ({"amount": "9,999,999,999,999"}, "AMOUNT: "),
     "another way to write a day": (
         {"--date": "3/11/26"},

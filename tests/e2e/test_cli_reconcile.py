@@ -65,7 +65,7 @@ def test_another_price_is_told_with_sums_and_where(cli: Cli, sandbox: SandboxHan
     assert TOTALS.format(charged="1,230") in said.err
     told = "UGX 80 are unreconciled (0 allowed). clinic-day/1: UGX 80, a segment's price was not the tariff's (once).\n"
     assert said.err.endswith(told)
-    assert cli("reconcile", *days, "--output", "report.xlsx", "--max-difference-ugx", "80").code == 0
+    assert cli("reconcile", *days, "--output", "report.xlsx", "--max-difference-ugx", "1,000").code == 0
 
 
 def test_the_list_of_recipients_is_not_overwritten(cli: Cli, sandbox: SandboxHandle, days: tuple[str, ...]) -> None:
@@ -75,9 +75,13 @@ def test_the_list_of_recipients_is_not_overwritten(cli: Cli, sandbox: SandboxHan
 
 
 WRONG = {
-    "no day": (("--from", "yesterday"), "Invalid value for --from"),
+    "no day": (("--from", "yesterday"), "--from: 'yesterday' is no day. Write it as 2026-11-03"),
+    "a day mistyped is shown": (("--to", "2031-02-030"), "--to: '2031-02-030' is no day."),
+    "in another order": (("--to", "30/2/2031"), "--to: '30/2/2031' is no day."),
+    "a number is masked": (("--from", "0772123456"), "--from: '•••456' is no day."),
     "the wrong way round": (("--from", "2026-02-02", "--to", "2026-02-01"), "starts on 2026-02-02 and ends on"),
-    "below zero": (("--max-difference-ugx", "-1"), "Must be >= 0"),
+    "below zero": (("--max-difference-ugx", "-1"), "--max-difference-ugx: '-1' is below zero"),
+    "no amount": (("--max-difference-ugx", "0x10"), "'0x10' is no amount in whole UGX"),
     "no such campaign": (("clinic-dya",), "Did you mean clinic-day?"),
     "no such form": (("--output", "report.pdf"), "reports that end in '.pdf' are not written"),
 }

@@ -178,7 +178,10 @@ def test_periods(ledger_of_every_outcome: Cli, period: tuple[str, ...], people: 
         (("--output", "people.csv"), "people.csv: has the name of the list of recipients. Choose another name."),
         (("--month", "2026-13", "--output", "r.csv"), "--month: '2026-13' is no month. Write it as 2026-01."),
         (("--month", "0000-01", "--output", "r.csv"), "--month: '0000-01' is no month. Write it as 2026-01."),
-        (("--from", "2026-02-30", "--output", "r.csv"), "--from: '2026-02-30' is no day. Write it as 2026-01-31."),
+        (
+            ("--from", "2026-02-30", "--output", "r.csv"),
+            "--from: '2026-02-30' is no day. Write it as 2026-11-03: year, month, day.",
+        ),
         (
             ("--from", "2026-02-01", "--to", "2026-01-01", "--output", "r.csv"),
             "--to: '2026-01-01' is before --from. Exchange the two.",

@@ -15,6 +15,7 @@ import pytest
 from python_calamine import CalamineWorkbook
 from sqlalchemy import Connection
 
+from mambo_io.accounting import record_top_up
 from pipelines import reconciliation
 from pipelines.reconciliation import Books, read_books
 from pipelines.report import people, tables, workbook, write_report
@@ -106,6 +107,13 @@ def test_a_spreadsheet_program_shows_numbers_dates_and_a_header_that_stays(tmp_p
         assert len(filters) == (name not in ("Summary", "Definitions", "Entries")), name  # no entry, nothing to choose
         if name == "Exceptions":
             assert filters[0].startswith("A3:")  # below the two lines over the table
+
+
+def test_numbers_in_entries_are_masked(tmp_path: Path) -> None:
+    with ledger(tmp_path) as store, store.writer() as connection:
+        record_top_up(connection, "main", 7, day=NOON.date(), reference="of 0772123456", who="Grace 0772123456")
+        entries = tables.entries(read_books(store)).frame
+    assert entries.select("reference", "who").rows() == [("of •••456", "Grace •••456")]
 
 
 def test_what_people_typed_is_text(tmp_path: Path) -> None:
