@@ -112,11 +112,16 @@ def _step(name: str, run: Sequence[Link], before_ugx: int) -> tuple[Any, ...]:
     expected_ugx = before_ugx - charged_ugx + top_ups_ugx
     unexplained_ugx = balance_ugx - expected_ugx - open_ugx
     explanations = {"unexplained": unexplained_ugx, "open_calls": open_ugx, "top_up": top_ups_ugx}
-    calls = sum(each.calls for each in named) + sum(each.call is not None for link in run for each in link.loose)
+    # Of a reading, the calls without a balance of their own that it shows.
+    placed = [each.call for link in run for each in link.loose if each.call is not None]
+    calls = sum(each.calls for each in named) + len(placed)
+    first_call, last_call = named[0].first_call, named[-1].last_call
+    if placed and not named[0].calls:
+        first_call, last_call = placed[0], placed[-1]
     return (
         *(name, "calls" if named[0].calls else "reading"),
         *(min(each.begin_us for each in named), max(each.end_us for each in named), named[0].day),
-        *(calls, named[0].first_call, named[-1].last_call),
+        *(calls, first_call, last_call),
         *(before_ugx, charged_ugx, top_ups_ugx, expected_ugx, balance_ugx, balance_ugx - before_ugx + charged_ugx),
         *(open_ugx, unexplained_ugx),
         next((explanation for explanation, ugx in explanations.items() if ugx), None),

@@ -153,9 +153,9 @@ def _cell(value: int | str | None) -> str:
 
 
 def _show_gaps(steps: pl.DataFrame) -> None:
-    names = ("unexplained_ugx", "balance_ugx", "began_at", "first_call")
-    for unexplained_ugx, balance_ugx, began_at, call in steps.head(_MOST_GAPS).select(names).iter_rows():
-        where = f"API call {call}" if call is not None else "the balance reading"
+    names = ("unexplained_ugx", "balance_ugx", "began_at", "kind", "first_call")
+    for unexplained_ugx, balance_ugx, began_at, kind, call in steps.head(_MOST_GAPS).select(names).iter_rows():
+        where = "the balance reading" if kind == "reading" else f"API call {call}"
         screens.say(
             f"Unexplained: UGX {abs(unexplained_ugx):,} {'too much' if unexplained_ugx > 0 else 'missing'} at {where} "
             f"of {screens.local_time(began_at)}; the API named {balance_ugx:,}, "

@@ -11,6 +11,8 @@ from pipelines import reconciliation
 from pipelines.reconciliation import Books
 from pipelines.report.words import ALARMS, CAUSES, count, has_deliveries, listed, moment, ugx
 
+_MOST_GAPS = 10  # of a balance, those that are alike counted once
+
 
 def headline(books: Books, chain: pl.DataFrame) -> list[str]:
     """The report in a few sentences: who, how much, and what of the account, whose balance chain is `chain`."""
@@ -199,14 +201,32 @@ def _unexplained(books: Books, chain: pl.DataFrame) -> Iterable[str]:
     unexplained_ugx = int(books.tally["unexplained_ugx"].sum())
     if unexplained_ugx:
         yield f"{ugx(unexplained_ugx)} of the difference between estimate and charge has no explanation."
-    for row in chain.filter(pl.col("unexplained_ugx") != 0).head(10).iter_rows(named=True):
+    doubtful = set(reconciliation.calls_to_look_at(books).filter(pl.col("cost_ugx").is_not_null())["call"])
+    is_doubtful = (pl.col("kind") == "calls") & pl.col("first_call").is_in(list(doubtful))
+    gaps = chain.filter(pl.col("unexplained_ugx") != 0).with_columns(is_doubtful.alias("is_doubtful"))
+    alike = gaps.group_by("account", "unexplained_ugx", "is_doubtful", maintain_order=True).agg(
+        pl.len(), pl.col("first_call").drop_nulls().first(), pl.col("kind", "began_at").first()
+    )
+    alike = alike.sort((pl.col("unexplained_ugx") * pl.col("len")).abs(), descending=True, maintain_order=True)
+    for row in alike.head(_MOST_GAPS).iter_rows(named=True):
         amount = row["unexplained_ugx"]
-        what = "came in" if amount > 0 else "went out"
-        fix = " If it is a top-up, enter it with `mambo account top-up`." if amount > 0 else ""
+        times = f" {row['len']:,} times," if row["len"] > 1 else ""
+        where = "the balance reading" if row["kind"] == "reading" else f"API call {row['first_call']}"
+        first = " first" if row["len"] > 1 else ""
         yield (
-            f"Account {row['account']}: {ugx(abs(amount))} {what} before {moment(row['ended_at'])} that nothing "
-            f"recorded here explains.{fix}"
+            f"Account {row['account']}: {ugx(abs(amount))} {'came in' if amount > 0 else 'went out'}{times}{first} "
+            f"before {where} of {moment(row['began_at'])}, that nothing recorded here explains.{_fix(**row)}"
         )
+    left = alike.slice(_MOST_GAPS).select(pl.col("len").sum(), (pl.col("unexplained_ugx").abs() * pl.col("len")).sum())
+    more, left_ugx = left.row(0)
+    if more:
+        yield f"And {more:,} more, {ugx(left_ugx)} in all; `mambo account statement` names them."
+
+
+def _fix(*, unexplained_ugx: int, is_doubtful: bool, **_: object) -> str:
+    if is_doubtful:
+        return " Perhaps the receipt names another cost than was taken: ask the provider."
+    return " If it is a top-up, enter it with `mambo account top-up`." if unexplained_ugx > 0 else ""
 
 
 def _some(calls: Sequence[str]) -> str:

@@ -226,13 +226,16 @@ def statement(books: Books) -> Table:
 
 def balances(chain: pl.DataFrame) -> Table:
     """The balance chain, step by step."""
-    kind = pl.col("kind")
+    kind, calls = pl.col("kind"), pl.col("calls")
+    made = pl.when(calls == 1).then(pl.format("API call {}", "first_call")).otherwise(pl.format("{} API calls", calls))
     what = (
-        pl.when(kind == "reading")
+        pl.when((kind == "reading") & (calls > 0))
+        .then(pl.format("Balance asked for, after {}", made))
+        .when(kind == "reading")
         .then(pl.lit("Balance asked for"))
         .when(kind == "top_up")
         .then(pl.lit("Top-up"))
-        .otherwise(pl.format("{} API calls", "calls"))
+        .otherwise(made)
     )
     frame = chain.with_columns(what.alias("what"), pl.col("explanation").replace(_EXPLANATIONS))
     columns = (

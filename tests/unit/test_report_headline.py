@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from pipelines.reconciliation import Books, balance_chain, prices, read_books
 from pipelines.report.headline import headline, to_look_at
 from pipelines.report.page import figures
 from pipelines.report.words import DELIVERIES, OUTCOME_TITLES, REASONS, coverage, percent, period, reason_words
+from pipelines.statement import chain
+from support.accounts import Call, frames
 from support.ledgers import Run, every_outcome, good_reply, plan
 from support.reports import STATES, Group, books_of, empty_books, ledger
 
@@ -206,9 +208,32 @@ def test_money_that_came_in_unentered_needs_a_look(tmp_path: Path) -> None:
         books = read_books(store)
     assert headline_of(books)[-1] == "UGX 5,000 of what the account's balances show is not explained; see To look at."
     assert look_of(books)[-1] == (
-        "Account main: UGX 5,000 came in before 29 March 2026, 12:00 that nothing recorded here explains. If it is a "
-        "top-up, enter it with `mambo account top-up`."
+        "Account main: UGX 5,000 came in before API call clinic-day/5/c0001 of 29 March 2026, 12:00, that nothing "
+        "recorded here explains. If it is a top-up, enter it with `mambo account top-up`."
     )
+
+
+def test_gaps_that_are_alike_are_one_line_and_what_is_left_is_counted(tmp_path: Path, empty: Books) -> None:
+    """Each of three receipts names UGX 1 more than was taken; by hand, twelve gaps of UGX 1 to 12 that went out."""
+    with ledger(tmp_path) as store, store.writer() as connection:
+        run = Run.of(connection, plan(1, 1, 1, 1))
+        for place, cost_ugx in enumerate((50, 51, 51, 51)):
+            run.now += timedelta(minutes=1)
+            call = run.claim_one()
+            run.settle(call, good_reply(call, sms_cost=cost_ugx, balance_ugx=900 - 50 * place))
+        assert look_of(read_books(store))[-1] == (
+            "Account main: UGX 1 came in 3 times, first before API call clinic-day/1/c0002 of 2 March 2026, 12:02, "
+            "that nothing recorded here explains. Perhaps the receipt names another cost than was taken: ask the "
+            "provider."
+        )
+    fallen = [Call(f"c{i:04d}", 60 * i, 60 * i + 1, 100, 9_000 - 100 * i - i * (i + 1) // 2) for i in range(13)]
+    found = to_look_at(empty, chain(*frames(fallen)))
+    assert len(found) == 11
+    assert found[0] == (
+        "Account main: UGX 12 went out before API call clinic-day/1/c0012 of 3 November 2026, 10:12, that nothing "
+        "recorded here explains."
+    )
+    assert found[-1] == "And 2 more, UGX 3 in all; `mambo account statement` names them."
 
 
 def test_a_campaign_without_a_flaw_needs_no_look(empty: Books) -> None:

@@ -19,6 +19,8 @@ from mambo_io.accounting import record_top_up
 from pipelines import reconciliation
 from pipelines.reconciliation import Books, read_books
 from pipelines.report import people, tables, workbook, write_report
+from pipelines.statement import chain
+from support.accounts import Call, frames, reading
 from support.ledgers import every_outcome, number
 from support.reports import STATES, ledger, millions, season
 
@@ -114,6 +116,22 @@ def test_numbers_in_entries_are_masked(tmp_path: Path) -> None:
         record_top_up(connection, "main", 7, day=NOON.date(), reference="of 0772123456", who="Grace 0772123456")
         entries = tables.entries(read_books(store)).frame
     assert entries.select("reference", "who").rows() == [("of •••456", "Grace •••456")]
+
+
+def test_a_step_of_the_balances_names_its_call(tmp_path: Path) -> None:
+    """Also one that was settled, so that only the reading after it shows it."""
+    calls = [Call("c0001", 0, 1, 100, 900), Call("c0002", 2, 3, 100, 800), Call("c0003", 60, 80, 200, None)]
+    steps = chain(*frames([*calls, reading(90, 91, 600), Call("c0004", 95, 96, 50, 550)]))
+    assert steps.select("calls", "first_call", "last_call").rows() == [
+        (2, "clinic-day/1/c0001", "clinic-day/1/c0002"),
+        (1, "clinic-day/1/c0003", "clinic-day/1/c0003"),
+        (1, "clinic-day/1/c0004", "clinic-day/1/c0004"),
+    ]
+    assert tables.balances(steps).frame["what"].to_list() == [
+        "2 API calls",
+        "Balance asked for, after API call clinic-day/1/c0003",
+        "API call clinic-day/1/c0004",
+    ]
 
 
 def test_what_people_typed_is_text(tmp_path: Path) -> None:
