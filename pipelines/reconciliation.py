@@ -129,7 +129,7 @@ def days(store: str | None = None) -> tuple[date, date] | None:
 
 
 def books(
-    names: Sequence[str] | None = None,
+    names: str | Sequence[str] | None = None,
     *,
     start: date | None = None,
     end: date | None = None,
@@ -138,12 +138,13 @@ def books(
 ) -> Books:
     """Read what a ledger holds of campaigns in a period.
 
-    `names` are campaigns, each with all of its editions (`clinic-day`) or one of them (`clinic-day/1`); None: all, and
-    every account. `start` and `end` are the first day and the last (Kampala; None: open). `kept` is a kept column to
-    tally by, as `donor`. `store` is a ledger file or a PostgreSQL URL (None: MAMBO_STORE, or the default file).
+    `names` are campaigns (or is one), each with all of its editions (`clinic-day`) or one of them (`clinic-day/1`);
+    None: all, and every account. `start` and `end` are the first day and the last (Kampala; None: open). `kept` is a
+    kept column to tally by, as `donor`. `store` is a ledger file or a PostgreSQL URL (None: MAMBO_STORE, or the default
+    file).
 
-    Raises `InputError` for a campaign, an edition or a kept column that is not there, `StoreError` for a store that
-    cannot be read.
+    Raises `InputError` for a campaign, an edition or a kept column that is not there and for a period that ends before
+    it starts, `StoreError` for a store that cannot be read.
     """
     with Store(load_settings(store=store).store.get_secret_value()) as opened:
         return read_books(opened, names, start=start, end=end, kept=kept)
@@ -151,13 +152,16 @@ def books(
 
 def read_books(
     store: Store,
-    names: Sequence[str] | None = None,
+    names: str | Sequence[str] | None = None,
     *,
     start: date | None = None,
     end: date | None = None,
     kept: str | None = None,
 ) -> Books:
     """`books` of a store that is open."""
+    names = [names] if isinstance(names, str) else names
+    if start is not None and end is not None and start > end:
+        raise InputError(f"the period starts on {start} and ends on {end}", fix="Its first day comes first.")
     start_us = None if start is None else to_us(datetime.combine(start, time(), KAMPALA))
     end_us = None if end is None else to_us(datetime.combine(end + timedelta(days=1), time(), KAMPALA))
     for name in names or ():

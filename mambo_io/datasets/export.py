@@ -18,6 +18,7 @@ from mambo_io.errors import InputError
 
 # OWASP's list: the signs, white space that is skipped before them, and the signs' full-width forms.
 _FORMULA_STARTS = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
+_BELOW_ZERO = r"^-[0-9]+(?:[.,][0-9]+)*$"
 _TEXT = (pl.String, pl.Categorical, pl.Enum)
 
 
@@ -92,8 +93,9 @@ def _moment(name: str, dtype: pl.Datetime) -> pl.Expr:
 
 
 def neutralised(text: pl.Expr) -> pl.Expr:
-    """`text` with a `'` before what a spreadsheet program would take for the start of a formula."""
-    return pl.when(text.str.slice(0, 1).is_in(list(_FORMULA_STARTS))).then("'" + text).otherwise(text)
+    """`text` with a `'` before what a spreadsheet program would take for the start of a formula; `-5` is a number."""
+    is_formula = text.str.slice(0, 1).is_in(list(_FORMULA_STARTS)) & ~text.str.contains(_BELOW_ZERO)
+    return pl.when(is_formula).then("'" + text).otherwise(text)
 
 
 def _write_csv(pieces: Iterable[pl.DataFrame], path: Path) -> None:

@@ -266,6 +266,9 @@ def test_campaigns_by_name_or_edition(store: Store, connection: Connection) -> N
         ("clinic-day/1", "flour-day"): {"clinic-day/1", "flour-day/1"},
     }.items():
         assert set(read_books(store, names).campaigns.select(labels).to_series()) == expected
+    assert read_books(store, "clinic-day/2").campaigns["edition"].to_list() == ["2"]
+    with pytest.raises(InputError, match="starts on 2026-03-03 and ends on 2026-03-02"):
+        read_books(store, start=TOMORROW, end=TODAY)
 
 
 @pytest.mark.parametrize("name", ["clinic-dya", "clinic-day/7"])

@@ -57,6 +57,9 @@ def test_a_table_in_pieces_is_written_like_a_whole_one(tmp_path: Path, ending: s
         "=1+1",
         "+1+1",
         "-1+1",
+        "-5,",
+        "-2\n",
+        "-1e5",
         "@SUM(A1)",
         "\t=1+1",
         "\r=1+1",
@@ -75,7 +78,7 @@ def test_no_cell_of_a_csv_is_a_formula(tmp_path: Path, cell: str, column: str) -
     assert read_dataset(path).frame[name].to_list() == [f"'{cell}"]
 
 
-@pytest.mark.parametrize("cell", ["Jane", "'=1+1", " =1+1", "5-6", "a=b", "", "0772123456", "ŋ"])
+@pytest.mark.parametrize("cell", ["Jane", "-5", "-5,000.50", "'=1+1", " =1+1", "5-6", "a=b", "", "0772123456", "ŋ"])
 def test_other_cells_of_a_csv_stay(tmp_path: Path, cell: str) -> None:
     path = tmp_path / "results.csv"
     write_dataset(pl.DataFrame({"name": [cell], "a": ["x"]}), path)
