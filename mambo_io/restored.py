@@ -38,7 +38,8 @@ _UNCONFIRMED = "restored"  # in ledger_meta, with the time, while nobody has con
 class Restored:
     """A backup that was put in place. It ends with call `newest_call`; `calls_noted` is the newest that was made.
 
-    `open_campaigns` were unfinished when it was made. `replaced` is where the ledger lies that was there before.
+    `open_campaigns` were unfinished when it was made. `replaced` is where the ledger lies that was there before, or
+    its log where no more was left of it.
     `was_moved`: the ledger had been moved to another store, and it is not known how many calls were made from that.
     """
 
@@ -159,10 +160,9 @@ def _set_aside(path: Path, now: datetime) -> Path | None:
     name = f"{path.name}.replaced-{now.astimezone(KAMPALA):%Y%m%d-%H%M%S}"
     database, log, shared_memory = _files(path)
     shared_memory.unlink(missing_ok=True)
-    if log.exists():
-        log.replace(path.with_name(f"{name}-wal"))
+    kept_log = log.replace(path.with_name(f"{name}-wal")) if log.exists() else None
     if not database.exists():
-        return None
+        return kept_log
     return database.replace(path.with_name(name))
 
 

@@ -1,4 +1,4 @@
-"""`mambo store move`, as its two users see it."""
+"""The ledger is moved, archived, lost: as its users see it."""
 
 from __future__ import annotations
 
@@ -34,6 +34,21 @@ def test_a_campaign_goes_on_from_where_its_ledger_was_moved(
     assert cli("status", "clinic-day").pairs()["accepted"] == "3"
     assert api.deliveries().height == 3, "nobody was messaged twice"
     assert "moved" in cli("events").out
+
+
+def test_a_deleted_ledger_is_told_before_anybody_is_asked_or_messaged(
+    cli: Cli, start_sandbox: Callable[..., SandboxHandle]
+) -> None:
+    api = start_sandbox()
+    cli.use(api)
+    cli.campaign()
+    assert cli(*SEND).code == 0
+    for file in cli.folder.glob("ledger.db*"):
+        if file.name in ("ledger.db", "ledger.db-wal", "ledger.db-shm"):
+            file.unlink()
+    for command in (("status",), ("estimate", "clinic-day.toml"), SEND):
+        assert cli.refused(*command).startswith("ledger.db: the ledger is gone; 1 call was made from it. Put it back, ")
+    assert api.deliveries().height == 3
 
 
 def test_archived_people_are_read_and_not_messaged_again(cli: Cli, start_sandbox: Callable[..., SandboxHandle]) -> None:

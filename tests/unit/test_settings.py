@@ -158,8 +158,9 @@ def test_a_wrong_value_is_told_by_name_and_not_repeated(
 def test_a_variable_that_is_set_and_empty_is_refused(
     folder: Path, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its default would be no limit, another ledger, or the real API. `.env` does not fill the place, nor leave it open."""
-    refused = pytest.raises(SettingsError, match=rf"{variable}: (is empty; set it, or take|is a command, and may not)")
+    """Its default would be no limit, another ledger, or the real API. `.env` does not fill its place, nor set it so."""
+    told = "is a command, and may not|is empty; set it, or take the variable away. Allowed is "
+    refused = pytest.raises(SettingsError, match=rf"{variable}: ({told})")
     (folder / ".env").write_text(f"{variable}=1\n" if variable != "MAMBO_ON_PROBLEM" else "")
     for blank in ("", "  "):
         monkeypatch.setenv(variable, blank)
