@@ -27,7 +27,7 @@ from mambo_io.places import parse_url
 from mambo_io.sqlite_file import MOVED, check_its_own_log, note_beside, write_note
 from mambo_io.store import MOVED_TO, Store, locks_folder
 from mambo_io.store_errors import WRITABLE, StoreBusy
-from mambo_io.tables import SCHEMA_VERSION, attempts, campaigns, ledger_meta
+from mambo_io.tables import SCHEMA_VERSION, attempts, campaigns, events, ledger_meta
 from mambo_io.upgrades import copy_before_upgrade
 from mambo_io.window import KAMPALA
 
@@ -89,12 +89,22 @@ def confirm(connection: Connection, *, who: str, now: datetime) -> None:
         if connection.execute(delete(ledger_meta).where(ledger_meta.c.key == _UNCONFIRMED)).rowcount == 0:
             raise StoreError("there is nothing to confirm", fix="Only a ledger that was restored asks for it.")
         add_event(connection, None, "restore_confirmed", None, who, now)
+        # Also in the history of each edition that says it was restored.
+        e = events.c
+        last = select(func.max(e.id)).where(e.kind == "restored", e.campaign_id.is_(None)).scalar_subquery()
+        marked = select(e.campaign_id).where(e.kind == "restored", e.id > last)
+        for row in connection.execute(select(campaigns).where(campaigns.c.id.in_(marked)).order_by(campaigns.c.id)):
+            add_event(connection, campaign_row(row), "restore_confirmed", None, who, now)
+
+
+def unconfirmed_since(connection: Connection) -> str | None:
+    """When a backup was put in the ledger's place that nobody has confirmed yet (`2026-11-26 at 12:30`, in Kampala)."""
+    return connection.scalar(select(ledger_meta.c.value).where(ledger_meta.c.key == _UNCONFIRMED))
 
 
 def check_confirmed(connection: Connection) -> None:
     """Raise `StoreError` while nobody has confirmed a backup that was put in the ledger's place."""
-    when = connection.scalar(select(ledger_meta.c.value).where(ledger_meta.c.key == _UNCONFIRMED))
-    if when is not None:
+    if (when := unconfirmed_since(connection)) is not None:
         raise StoreError(
             f"the ledger is a backup, put in place on {when}: it does not know what was sent since it was made",
             fix="Find out what was (the provider's own list of messages tells), then: mambo store confirm --by NAME.",

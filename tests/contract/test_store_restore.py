@@ -122,11 +122,12 @@ def test_nothing_is_sent_from_a_backup_before_a_person_confirms(ledger: Path, by
         run = Run(connection, Ledger(store).get("clinic-day"))
         assert [call.chunk for call in run.claim(9)] == [2, 3]
         assert [(row["kind"], row["campaign_id"], row["who"], row["detail"]) for row in rows_of(store, events)][
-            2:5
+            2:6
         ] == [
             ("restored", None, "jane", "it ends with call 1"),
             ("restored", 1, "jane", "sending in the backup"),
             ("restore_confirmed", None, "Jane Auma", None),
+            ("restore_confirmed", 1, "Jane Auma", None),
         ]
         with pytest.raises(StoreError, match="there is nothing to confirm"):
             confirm(connection, who="Jane Auma", now=NOON)
@@ -214,8 +215,8 @@ def test_a_copy_beside_the_log_of_another_is_neither_opened_nor_restored(ledger:
     shutil.copy(ledger.with_name("backup.db"), ledger)
     log.write_bytes(left_by_a_crash)
     told = (
-        r"the file was replaced, but the log of the one before, ledger\.db-wal, still lies beside it\. Put the one before "
-        r"back\. If it is lost, move \S+ledger\.db-wal away, then: mambo store restore FILE\."
+        r"the file was replaced, but the log of the one before, ledger\.db-wal, still lies beside it\. Put the one "
+        r"before back\. If it is lost, move \S+ledger\.db-wal away, then: mambo store restore FILE\."
     )
     with pytest.raises(StoreError, match=told):
         Store(str(ledger))
