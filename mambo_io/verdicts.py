@@ -21,8 +21,6 @@ import httpx
 from mambo_io.model import Action, Blame, CallResult, Receipt, SendRequest, Verdict
 from mambo_io.replies import MAX_REPLY_BYTES, Reply, decode_body, kept_text, read_receipt, read_reply
 
-MAX_RETRY_AFTER_S = 300.0  # a longer wait is a person's business
-
 _PAUSING_ALARMS = frozenset({"unsupported_not_in_call", "count_above_submitted", "cost_not_whole"})
 _SPEAKS_OF_BALANCE = re.compile(r"\b(?:balance|credits?)\b", re.IGNORECASE)
 _SPEAKS_OF_ACCOUNT = re.compile(r"\b(?:suspended|inactive)\b", re.IGNORECASE)
@@ -89,15 +87,12 @@ def judge_reply(
 
     if reply is not None and reply.speaks_of_sending and result.verdict in (Verdict.NOT_SENT, Verdict.REFUSED):
         result = CallResult(Verdict.UNKNOWN, Action.STOP, "contradictory_reply")
-    retry_after_s = _retry_after_s(headers.get("retry-after", ""))
-    if result.action is Action.SLOW_DOWN and (retry_after_s or 0) > MAX_RETRY_AFTER_S:
-        result = replace(result, action=Action.PAUSE)
     return replace(
         result,
         http_status=http_status,
         messages=reply.messages if reply is not None else (),
         raw_reply=kept_text(decoded if decoded is not None else body),
-        retry_after_s=retry_after_s,
+        retry_after_s=_retry_after_s(headers.get("retry-after", "")),
     )
 
 

@@ -76,6 +76,7 @@ REFUSED_ALONE = Ending(ChunkState.REFUSED, True, _SENT, None)
 IN_DOUBT = Ending(ChunkState.UNKNOWN, True, _PAUSED, "unknown_calls")
 IN_DOUBT_AND_STOPPED = Ending(ChunkState.UNKNOWN, False, _PAUSED, "api")
 STOPPED = Ending(ChunkState.PLANNED, False, _PAUSED, "api")
+STOPPED_BY_LONG_WAIT = Ending(ChunkState.PLANNED, False, _PAUSED, "rate_limited")
 STOPPED_BY_ACCOUNT = Ending(ChunkState.PLANNED, False, _PAUSED, "account")
 GIVEN_UP = Ending(ChunkState.PLANNED, False, _PAUSED, "no_connection")
 
@@ -351,7 +352,12 @@ ROWS: dict[str, Row] = {
         answer(b"", "429 Slow", "RETRY-AFTER: 7"), NOT_SENT, SLOW_DOWN, "rate_limited", DONE_AGAIN, retry_after_s=7
     ),
     "429, in 301 s": Row(
-        answer(b"", "429 Slow", "Retry-After: 301"), NOT_SENT, PAUSE, "rate_limited", STOPPED, retry_after_s=301
+        answer(b"", "429 Slow", "Retry-After: 301"),
+        NOT_SENT,
+        SLOW_DOWN,
+        "rate_limited",
+        STOPPED_BY_LONG_WAIT,
+        retry_after_s=301,
     ),
     "429, soon": Row(
         answer(b"", "429 Slow", "Retry-After: soon"), NOT_SENT, SLOW_DOWN, "rate_limited", DONE_AGAIN
