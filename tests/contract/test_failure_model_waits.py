@@ -7,8 +7,8 @@ calls are made, they go to a real server, and waits pass a thousand times as fas
 from __future__ import annotations
 
 import asyncio
-import shutil
 import re
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
