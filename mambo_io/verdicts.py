@@ -47,8 +47,10 @@ def judge_status(status: int, place: str = "http") -> CallResult:
             return CallResult(Verdict.REFUSED, Action.STOP, "bad_key", Blame.ACCOUNT)
         case 402:
             return CallResult(Verdict.REFUSED, Action.PAUSE, "insufficient_balance", Blame.ACCOUNT)
-        case 403 | 404 | 405 | 415:
+        case 403:
             return CallResult(Verdict.REFUSED, Action.STOP, reason, Blame.ACCOUNT)
+        case 404 | 405 | 415:  # something that does not know this call
+            return CallResult(Verdict.REFUSED, Action.STOP, reason, Blame.HOST)
         case 413:
             return CallResult(Verdict.NOT_SENT, Action.SPLIT, "too_large")
         case 429:
@@ -116,9 +118,9 @@ def judge_failure(exc: Exception, begun: bool) -> CallResult:
         case IntentTooOld():
             return CallResult(Verdict.NOT_SENT, Action.BACK_OFF, "intent_too_old")
         case httpx.LocalProtocolError() | httpx.UnsupportedProtocol() | httpx.InvalidURL():
-            return CallResult(Verdict.NOT_SENT, Action.STOP, "bad_request_settings", Blame.ACCOUNT)
+            return CallResult(Verdict.NOT_SENT, Action.STOP, "bad_request_settings", Blame.HOST)
         case _ if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(exc)):
-            return CallResult(Verdict.NOT_SENT, Action.STOP, "bad_certificate", Blame.ACCOUNT)
+            return CallResult(Verdict.NOT_SENT, Action.STOP, "bad_certificate", Blame.HOST)
         case httpx.PoolTimeout():
             return CallResult(Verdict.NOT_SENT, Action.BACK_OFF, "pool_exhausted")
         case httpx.TimeoutException() | TimeoutError():

@@ -41,6 +41,7 @@ _LONGEST_SLEEP_S = 60.0  # then the clock is looked at again: it may have been s
 _LEDGER_PAUSE_S = 0.5  # between two tries to write a ledger that could not be written
 _LEDGER_PATIENCE_S = 30.0  # for how long; a disk that is full may be cleared, a lock be given back
 
+_STOP_OF = {Blame.CALL: StopReason.API, Blame.ACCOUNT: StopReason.ACCOUNT, Blame.HOST: StopReason.HOST}
 _STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -255,7 +256,8 @@ class SendLoop:
     def _learn(self, end: CallEnd) -> None:
         """Count what came back and decide whether, and when, the next call may follow."""
         result = end.result
-        said = f"{result.reason}: {result.messages[0]}" if result.messages else result.reason
+        code = f"{result.reason} at {self._client.host}" if result.blame is Blame.HOST else result.reason
+        said = f"{code}: {result.messages[0]}" if result.messages else code
         receipt = result.receipt
         self._progress = replace(
             self._progress,
@@ -302,7 +304,7 @@ class SendLoop:
                 if len(end.call.rows) == 1:
                     self._ask_to_stop(StopReason.API, said)
             case Action.PAUSE | Action.STOP:
-                self._ask_to_stop(StopReason.ACCOUNT if result.blame is Blame.ACCOUNT else StopReason.API, said)
+                self._ask_to_stop(_STOP_OF[result.blame], said)
             case _:
                 assert_never(result.action)
 
