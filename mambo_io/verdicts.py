@@ -10,6 +10,7 @@ an unknown call is never repeated by itself. A reply that says that messages wen
 from __future__ import annotations
 
 import re
+import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -127,6 +128,10 @@ def judge_failure(exc: Exception, begun: bool) -> CallResult:
             return CallResult(Verdict.NOT_SENT, Action.BACK_OFF, "connect_timeout")
         case httpx.ProxyError():
             return CallResult(Verdict.NOT_SENT, Action.BACK_OFF, "proxy_failed")
+        case _ if any(isinstance(cause, socket.gaierror) for cause in _causes(exc)):
+            return CallResult(Verdict.NOT_SENT, Action.BACK_OFF, "host_not_found")
+        case _ if any(isinstance(cause, ConnectionRefusedError) for cause in _causes(exc)):
+            return CallResult(Verdict.NOT_SENT, Action.BACK_OFF, "connection_refused")
         case httpx.TransportError() | OSError():
             return CallResult(Verdict.NOT_SENT, Action.BACK_OFF, "connect_failed")
         case _:

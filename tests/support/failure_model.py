@@ -234,7 +234,7 @@ _REPLY_OF_PHP = b"<br />\n<b>Warning</b>: mysqli in /var/www/sms.php on line 7\n
 
 ROWS: dict[str, Row] = {
     # --- The body of the request was never begun: not sent. ---
-    "nobody listens": Row(None, NOT_SENT, BACK_OFF, "connect_failed", GIVEN_UP),
+    "nobody listens": Row(None, NOT_SENT, BACK_OFF, "connection_refused", GIVEN_UP),
     "TLS to a plaintext port": Row(
         take_it_for_http, NOT_SENT, BACK_OFF, "connect_failed", GIVEN_UP, https=True
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 import ssl
 from typing import Any
 
@@ -322,17 +323,13 @@ def test_retry_after(status: int, body: bytes, header: str, wait_s: float | None
     assert (what(result), result.retry_after_s) == ((NOT_SENT, SLOW_DOWN, "rate_limited"), wait_s)
 
 
-def certificate_error() -> httpx.ConnectError:
-    """As httpx raises it: the reason is two causes down."""
-    try:
-        try:
-            raise ssl.SSLCertVerificationError("self-signed certificate")
-        except ssl.SSLError as exc:
-            raise OSError("tls") from exc
-    except OSError as exc:
-        error = httpx.ConnectError("tls")
-        error.__cause__ = exc
-        return error
+def connect_error(reason: Exception) -> httpx.ConnectError:
+    """As it comes from the transport: the reason is two causes down."""
+    between = OSError("as aiohttp tells it")
+    between.__cause__ = reason
+    error = httpx.ConnectError("the connection failed")
+    error.__cause__ = between
+    return error
 
 
 CANARY = "key-that-must-not-be-seen"
@@ -343,7 +340,10 @@ FAILURES = [
     (httpx.LocalProtocolError(CANARY), (STOP, "bad_request_settings"), (GO_ON, "connection_lost")),
     (httpx.InvalidURL(CANARY), (STOP, "bad_request_settings"), (STOP, "unexpected_InvalidURL")),
     (httpx.UnsupportedProtocol(CANARY), (STOP, "bad_request_settings"), (GO_ON, "connection_lost")),
-    (certificate_error(), (STOP, "bad_certificate"), None),
+    (connect_error(ssl.SSLCertVerificationError(CANARY)), (STOP, "bad_certificate"), None),
+    (connect_error(socket.gaierror(-2, CANARY)), (BACK_OFF, "host_not_found"), None),
+    (connect_error(ConnectionRefusedError(111, CANARY)), (BACK_OFF, "connection_refused"), None),
+    (connect_error(ConnectionResetError(104, CANARY)), (BACK_OFF, "connect_failed"), None),
     (httpx.PoolTimeout(CANARY), (BACK_OFF, "pool_exhausted"), None),
     (httpx.ConnectError(CANARY), (BACK_OFF, "connect_failed"), None),
     (httpx.ConnectTimeout(CANARY), (BACK_OFF, "connect_timeout"), None),
