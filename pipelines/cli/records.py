@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mambo_io.errors import InputError
 from mambo_io.ledger import Ledger
-from mambo_io.log import log_file
+from mambo_io.log import log_file, log_problem
 from mambo_io.model import CampaignState
 from mambo_io.restored import unconfirmed_since
 from mambo_io.settings import load_settings
@@ -84,6 +84,7 @@ def status(name: str | None = None, /, *, edition: str | None = None, watch: boo
                         "kept_replies": standing.kept_replies,
                         "restored": found.restored,
                         "log": str(log_file()),
+                        "log_problem": log_problem(),
                     }
                     screens.print_json(asdict(standing.summary) | facts)
                 return
@@ -106,7 +107,8 @@ def status(name: str | None = None, /, *, edition: str | None = None, watch: boo
                 if standing.kept_replies:
                     told = f"{screens.count(standing.kept_replies, 'reply', 'replies')} that the ledger did not take"
                     screens.say(f"{standing.summary.label}: {told}, kept beside it; the next run records them first.")
-            screens.say(f"Log: {log_file()}")
+            problem = log_problem()
+            screens.say(f"Log: {log_file()}" + (f", which cannot be written: {problem}" if problem else ""))
 
         if watch:
             from pipelines.cli.watching import watch as look_again_and_again
