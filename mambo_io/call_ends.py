@@ -105,7 +105,7 @@ def chunk_state_after(result: CallResult) -> ChunkState:
         case Verdict.UNKNOWN:
             return ChunkState.UNKNOWN
         case Verdict.REFUSED:
-            return ChunkState.PLANNED if result.blame is Blame.ACCOUNT else ChunkState.REFUSED
+            return ChunkState.REFUSED if result.blame is Blame.CALL else ChunkState.PLANNED
         case _:
             assert_never(result.verdict)
 

@@ -91,6 +91,11 @@ class AsyncMamboClient:
             verify=_trust(base_url, proxy), proxy=_checked_proxy(proxy), connect_timeout_s=timeout_s * 2 / 3
         )
 
+    @property
+    def host(self) -> str:
+        """The API's host, without port."""
+        return self._urls[_SEND_SMS].host
+
     async def send_sms(self, request: SendRequest, *, not_after: float | None = None) -> CallResult:
         """One send-sms call, and what it came to.
 

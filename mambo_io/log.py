@@ -2,11 +2,12 @@
 
 It is there for whoever looks into a stop later, and may be passed on: it names campaigns, editions and calls, and holds
 no number, no text, no secret and nothing that an exception says, because that may be any of these. What cannot be
-written to it is left out; a log never stops a send.
+written to it is left out, and `mambo status` says so; a log never stops a send.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import time
@@ -29,6 +30,19 @@ _OLDER_FILES = 4  # mambo.log.1 to mambo.log.4
 def log_file() -> Path:
     """Where the log is; it may not be there yet."""
     return data_folder() / "mambo.log"
+
+
+def log_problem() -> str | None:
+    """Why nothing can be added to the log, in the system's words; None where it can be. Makes nothing."""
+    file = log_file()
+    try:
+        os.close(os.open(file, os.O_WRONLY | os.O_APPEND))
+    except FileNotFoundError:
+        folder = next(folder for folder in file.parents if folder.exists())
+        return None if os.access(folder, os.W_OK) else os.strerror(errno.EACCES)
+    except OSError as error:
+        return error.strerror
+    return None
 
 
 @cache

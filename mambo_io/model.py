@@ -42,6 +42,7 @@ class Blame(StrEnum):
 
     CALL = "call"  # this text or these recipients: the chunk is `refused`
     ACCOUNT = "account"  # key, balance, suspension: the chunk goes back to `planned`
+    HOST = "host"  # what is at this address is not the API, or cannot be trusted: the chunk goes back to `planned`
 
 
 class CampaignState(StrEnum):
@@ -185,4 +186,5 @@ class StopReason(StrEnum):
     UNKNOWN_IN_A_ROW = "unknown_in_a_row"
     REFUSED_IN_A_ROW = "refused_in_a_row"
     ACCOUNT = "account"
+    HOST = "host"
     API = "api"

@@ -27,7 +27,7 @@ from mambo_io.places import parse_url
 from mambo_io.sqlite_file import MOVED, check_its_own_log, note_beside, write_note
 from mambo_io.store import MOVED_TO, Store, locks_folder
 from mambo_io.store_errors import WRITABLE, StoreBusy
-from mambo_io.tables import SCHEMA_VERSION, attempts, campaigns, ledger_meta
+from mambo_io.tables import SCHEMA_VERSION, attempts, campaigns, events, ledger_meta
 from mambo_io.upgrades import copy_before_upgrade
 from mambo_io.window import KAMPALA
 
@@ -38,7 +38,8 @@ _UNCONFIRMED = "restored"  # in ledger_meta, with the time, while nobody has con
 class Restored:
     """A backup that was put in place. It ends with call `newest_call`; `calls_noted` is the newest that was made.
 
-    `open_campaigns` were unfinished when it was made. `replaced` is where the ledger lies that was there before.
+    `open_campaigns` were unfinished when it was made. `replaced` is where the ledger lies that was there before, or
+    its log where no more was left of it.
     `was_moved`: the ledger had been moved to another store, and it is not known how many calls were made from that.
     """
 
@@ -88,12 +89,22 @@ def confirm(connection: Connection, *, who: str, now: datetime) -> None:
         if connection.execute(delete(ledger_meta).where(ledger_meta.c.key == _UNCONFIRMED)).rowcount == 0:
             raise StoreError("there is nothing to confirm", fix="Only a ledger that was restored asks for it.")
         add_event(connection, None, "restore_confirmed", None, who, now)
+        # Also in the history of each edition that says it was restored.
+        e = events.c
+        last = select(func.max(e.id)).where(e.kind == "restored", e.campaign_id.is_(None)).scalar_subquery()
+        marked = select(e.campaign_id).where(e.kind == "restored", e.id > last)
+        for row in connection.execute(select(campaigns).where(campaigns.c.id.in_(marked)).order_by(campaigns.c.id)):
+            add_event(connection, campaign_row(row), "restore_confirmed", None, who, now)
+
+
+def unconfirmed_since(connection: Connection) -> str | None:
+    """When a backup was put in the ledger's place that nobody has confirmed yet (`2026-11-26 at 12:30`, in Kampala)."""
+    return connection.scalar(select(ledger_meta.c.value).where(ledger_meta.c.key == _UNCONFIRMED))
 
 
 def check_confirmed(connection: Connection) -> None:
     """Raise `StoreError` while nobody has confirmed a backup that was put in the ledger's place."""
-    when = connection.scalar(select(ledger_meta.c.value).where(ledger_meta.c.key == _UNCONFIRMED))
-    if when is not None:
+    if (when := unconfirmed_since(connection)) is not None:
         raise StoreError(
             f"the ledger is a backup, put in place on {when}: it does not know what was sent since it was made",
             fix="Find out what was (the provider's own list of messages tells), then: mambo store confirm --by NAME.",
@@ -159,10 +170,9 @@ def _set_aside(path: Path, now: datetime) -> Path | None:
     name = f"{path.name}.replaced-{now.astimezone(KAMPALA):%Y%m%d-%H%M%S}"
     database, log, shared_memory = _files(path)
     shared_memory.unlink(missing_ok=True)
-    if log.exists():
-        log.replace(path.with_name(f"{name}-wal"))
+    kept_log = log.replace(path.with_name(f"{name}-wal")) if log.exists() else None
     if not database.exists():
-        return None
+        return kept_log
     return database.replace(path.with_name(name))
 
 

@@ -1,6 +1,7 @@
 """`MAMBO_*` variables of the environment, or of the `.env` file in the current folder: key, host, account, store.
 
-The environment wins over `.env`. No other folder's `.env` is read.
+The environment wins over `.env`. No other folder's `.env` is read. A variable that is set and empty is refused: to fall
+back to the default would take a limit away, or send from another ledger or to another host than was meant.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from mambo_io.errors import SettingsError
@@ -123,7 +124,10 @@ class _DotEnv(DotEnvSettingsSource):
     """
 
     def __call__(self) -> dict[str, Any]:
-        found = super().__call__()
+        # A line that is only a name has no value, and would pass for a variable that is not there.
+        found = super().__call__() | {
+            field: "" for field in MamboSettings.model_fields if self.env_vars.get(_variable(field).lower(), "") is None
+        }
         from_elsewhere = self.current_state
         if "on_problem" in found:
             raise SettingsError(
@@ -132,7 +136,7 @@ class _DotEnv(DotEnvSettingsSource):
                 key=_variable("on_problem"),
                 fix="Take the line out, and set the variable in the environment of whoever sends.",
             )
-        if "base_url" in found and "base_url" not in from_elsewhere:
+        if found.get("base_url") and "base_url" not in from_elsewhere:
             for name in ("api_key", "password"):
                 if name in from_elsewhere:
                     raise SettingsError(
@@ -157,7 +161,6 @@ class MamboSettings(BaseSettings):
         env_prefix="MAMBO_",
         env_file=".env",
         env_file_encoding="utf-8-sig",  # a byte order mark from Windows, which not every python-dotenv takes
-        env_ignore_empty=True,
         extra="ignore",  # `.env` belongs to the user's other programs too
         frozen=True,
         hide_input_in_errors=True,
@@ -183,6 +186,13 @@ class MamboSettings(BaseSettings):
     on_problem: Annotated[SecretStr, AfterValidator(_check_command)] | None = Field(
         None, description="a command line, such as /usr/local/bin/tell-somebody --of mambo"
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_not_empty(cls, value: object) -> object:
+        if isinstance(value, str) and not value.strip():
+            raise ValueError("is empty; set it, or take the variable away")
+        return value
 
     @property
     def host(self) -> str:

@@ -7,6 +7,7 @@ at the files before each commit, and notes the number of the newest call beside 
 
 from __future__ import annotations
 
+import glob
 import os
 import struct
 from contextlib import suppress
@@ -99,8 +100,32 @@ def check_its_own_log(path: Path, note: Note) -> None:
         raise StoreError(
             f"the file was replaced, but the log of the one before, {log.name}, still lies beside it",
             file=path,
-            fix="Put the one before back. If it is lost, remove the log, then: mambo store restore FILE.",
+            fix=f"Put the one before back. If it is lost, move {log} away, then: mambo store restore FILE.",
         )
+
+
+def check_not_gone(path: Path, note: Note) -> None:
+    """Raise `StoreError` where no ledger lies at `path`, or an empty file, and what lies beside it tells of one.
+
+    `note` is from before it was seen that there is none.
+    """
+    if note.newest_call == MOVED:
+        raise _was_moved(path)
+    beside = [path.with_name(f"{path.name}-wal"), *sorted(path.parent.glob(f"{glob.escape(path.name)}.replies-*"))]
+    left = [file.name for file in beside if file.exists()]
+    if note.newest_call:
+        calls = "1 call was" if note.newest_call == 1 else f"{note.newest_call} calls were"
+        problem = f"the ledger is gone; {calls} made from it"
+    elif left and not path.exists():  # asked last: a first run makes the file before anything else
+        problem = f"the ledger is gone; {' and '.join(left)} still {'lies' if len(left) == 1 else 'lie'} beside it"
+    else:
+        return
+    raise StoreError(
+        problem,
+        file=path,
+        fix="Put it back, or a backup in its place: mambo store restore FILE. "
+        "A new ledger, at another MAMBO_STORE, would message everybody again.",
+    )
 
 
 def check_not_older(path: Path, newest_call: int, note: Note, *, moved: bool) -> None:
@@ -110,18 +135,24 @@ def check_not_older(path: Path, newest_call: int, note: Note, *, moved: bool) ->
     """
     if note.newest_call == MOVED:
         if not moved:
-            raise StoreError(
-                "the ledger that was here was moved to another store, and this file does not know what was sent since",
-                file=path,
-                fix="Set MAMBO_STORE to that store; to go on from a file all the same: mambo store restore FILE.",
-            )
+            raise _was_moved(path)
         return
     if newest_call < note.newest_call:
         raise StoreError(
             f"is an older copy of the ledger: it ends with call {newest_call}, and {note.newest_call} were made",
             file=path,
-            fix="Put the newest one in its place; if this is it: mambo store restore FILE (a backup, or this file).",
+            fix="Put the newest one in its place; if this is it: mambo store restore FILE (a backup, or this file)."
+            if newest_call
+            else "Put the newest one in its place, or a backup: mambo store restore FILE.",
         )
+
+
+def _was_moved(path: Path) -> StoreError:
+    return StoreError(
+        "the ledger that was here was moved to another store, and no file here knows what was sent since",
+        file=path,
+        fix="Set MAMBO_STORE to that store; to go on from a file all the same: mambo store restore FILE.",
+    )
 
 
 def check_not_cut_short(path: Path) -> None:

@@ -24,7 +24,14 @@ from mambo_io.locks import APPLICATION, advisory_lock, file_lock
 from mambo_io.places import check_sqlite_place, parse_url
 from mambo_io.places import store_name as store_name  # callers look for it here
 from mambo_io.settings import data_folder
-from mambo_io.sqlite_file import FileWatch, check_its_own_log, check_not_cut_short, check_not_older, note_beside
+from mambo_io.sqlite_file import (
+    FileWatch,
+    check_its_own_log,
+    check_not_cut_short,
+    check_not_gone,
+    check_not_older,
+    note_beside,
+)
 from mambo_io.store_errors import WRITABLE, LedgerFailed, advice, first_line, is_read_only
 from mambo_io.store_errors import NoLedgerYet as NoLedgerYet
 from mambo_io.store_errors import StoreBusy as StoreBusy
@@ -57,6 +64,9 @@ class Store:
         self.path = Path(self._url.database or "") if self.is_sqlite else None
         if self.path is not None:
             try:
+                note = note_beside(self.path)
+                if not self.path.exists():
+                    check_not_gone(self.path, note)
                 check_sqlite_place(self.path, create=create)
             except OSError as error:
                 raise StoreError(f"the store cannot be used ({error.strerror})", file=self.path, fix=WRITABLE) from None
@@ -240,6 +250,8 @@ class Store:
             newest = connection.scalar(select(func.max(attempts.c.id))) if version is not None else None
             its_place = select(ledger_meta.c.value).where(ledger_meta.c.key == MOVED_TO)
             self.moved_to = connection.scalar(its_place) if version is not None else None
+        if version is None and self.path is not None:
+            check_not_gone(self.path, note)
         if version is None and not create:
             raise NoLedgerYet("holds no ledger yet", file=self.name, fix="`mambo send` creates it.")
         if self.path is not None:

@@ -35,7 +35,9 @@ class LedgerFailed(Stopped):
     @classmethod
     def of(cls, error: Exception, connection: Connection, name: str) -> LedgerFailed:
         """What the database says of a write to the store `name`, told in one line."""
-        failure = cls(f"{name}: {first_line(error)}. {advice(error)}")
+        # What was written before may have been calls, and what they came to.
+        go_on = "What was recorded stands; start the same command again."
+        failure = cls(f"{name}: {first_line(error)}. {advice(error, otherwise=go_on)}")
         # A lost PostgreSQL connection has lost the campaign's lock, too: another sender may be at work by now.
         # Of a connection that is marked as invalid nothing more is asked: SQLAlchemy would open another one.
         failure.lasting = connection.invalidated or getattr(connection.connection.driver_connection, "closed", False)
@@ -52,7 +54,7 @@ def first_line(error: Exception) -> str:
     return (_words(error).splitlines() or [type(error).__name__])[0]
 
 
-def advice(error: Exception) -> str:
+def advice(error: Exception, *, otherwise: str = "Look at the store, and try again.") -> str:
     """What to do, told by the driver's words: they are the only thing that both databases have in common."""
     words = _words(error).lower()
     if "not a database" in words or "malformed" in words:
@@ -63,7 +65,7 @@ def advice(error: Exception) -> str:
         return "Free some space; nothing was lost."
     if "locked" in words:
         return "Another program holds the database; close it and try again."
-    return "Nothing was sent by this step; look at the store and try again."
+    return otherwise
 
 
 def is_read_only(error: Exception) -> bool:

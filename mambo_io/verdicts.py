@@ -10,6 +10,7 @@ an unknown call is never repeated by itself. A reply that says that messages wen
 from __future__ import annotations
 
 import re
+import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -20,8 +21,6 @@ import httpx
 
 from mambo_io.model import Action, Blame, CallResult, Receipt, SendRequest, Verdict
 from mambo_io.replies import MAX_REPLY_BYTES, Reply, decode_body, kept_text, read_receipt, read_reply
-
-MAX_RETRY_AFTER_S = 300.0  # a longer wait is a person's business
 
 _PAUSING_ALARMS = frozenset({"unsupported_not_in_call", "count_above_submitted", "cost_not_whole"})
 _SPEAKS_OF_BALANCE = re.compile(r"\b(?:balance|credits?)\b", re.IGNORECASE)
@@ -49,8 +48,10 @@ def judge_status(status: int, place: str = "http") -> CallResult:
             return CallResult(Verdict.REFUSED, Action.STOP, "bad_key", Blame.ACCOUNT)
         case 402:
             return CallResult(Verdict.REFUSED, Action.PAUSE, "insufficient_balance", Blame.ACCOUNT)
-        case 403 | 404 | 405 | 415:
+        case 403:
             return CallResult(Verdict.REFUSED, Action.STOP, reason, Blame.ACCOUNT)
+        case 404 | 405 | 415:  # something that does not know this call
+            return CallResult(Verdict.REFUSED, Action.STOP, reason, Blame.HOST)
         case 413:
             return CallResult(Verdict.NOT_SENT, Action.SPLIT, "too_large")
         case 429:
@@ -89,15 +90,12 @@ def judge_reply(
 
     if reply is not None and reply.speaks_of_sending and result.verdict in (Verdict.NOT_SENT, Verdict.REFUSED):
         result = CallResult(Verdict.UNKNOWN, Action.STOP, "contradictory_reply")
-    retry_after_s = _retry_after_s(headers.get("retry-after", ""))
-    if result.action is Action.SLOW_DOWN and (retry_after_s or 0) > MAX_RETRY_AFTER_S:
-        result = replace(result, action=Action.PAUSE)
     return replace(
         result,
         http_status=http_status,
         messages=reply.messages if reply is not None else (),
         raw_reply=kept_text(decoded if decoded is not None else body),
-        retry_after_s=retry_after_s,
+        retry_after_s=_retry_after_s(headers.get("retry-after", "")),
     )
 
 
@@ -121,15 +119,19 @@ def judge_failure(exc: Exception, begun: bool) -> CallResult:
         case IntentTooOld():
             return CallResult(Verdict.NOT_SENT, Action.BACK_OFF, "intent_too_old")
         case httpx.LocalProtocolError() | httpx.UnsupportedProtocol() | httpx.InvalidURL():
-            return CallResult(Verdict.NOT_SENT, Action.STOP, "bad_request_settings", Blame.ACCOUNT)
+            return CallResult(Verdict.NOT_SENT, Action.STOP, "bad_request_settings", Blame.HOST)
         case _ if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(exc)):
-            return CallResult(Verdict.NOT_SENT, Action.STOP, "bad_certificate", Blame.ACCOUNT)
+            return CallResult(Verdict.NOT_SENT, Action.STOP, "bad_certificate", Blame.HOST)
         case httpx.PoolTimeout():
             return CallResult(Verdict.NOT_SENT, Action.BACK_OFF, "pool_exhausted")
         case httpx.TimeoutException() | TimeoutError():
             return CallResult(Verdict.NOT_SENT, Action.BACK_OFF, "connect_timeout")
         case httpx.ProxyError():
             return CallResult(Verdict.NOT_SENT, Action.BACK_OFF, "proxy_failed")
+        case _ if any(isinstance(cause, socket.gaierror) for cause in _causes(exc)):
+            return CallResult(Verdict.NOT_SENT, Action.BACK_OFF, "host_not_found")
+        case _ if any(isinstance(cause, ConnectionRefusedError) for cause in _causes(exc)):
+            return CallResult(Verdict.NOT_SENT, Action.BACK_OFF, "connection_refused")
         case httpx.TransportError() | OSError():
             return CallResult(Verdict.NOT_SENT, Action.BACK_OFF, "connect_failed")
         case _:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
 from mambo_io.call_ends import CallEnd, ClaimedCall
@@ -27,9 +27,11 @@ from mambo_io.ledger import from_us
 from mambo_io.model import Action, Blame, CallResult, Receipt, StopReason, Verdict
 from mambo_io.sender import Exchange, Hold, Limits, Sender
 from mambo_io.store_errors import LedgerFailed
+from mambo_io.window import KAMPALA
 
 MAX_TRIES_IN_A_ROW = 6  # rests in a row after which a call still could not be sent, before the run stops
 LONGEST_WAIT_S = 300  # a Retry-After above this stops the run instead
+_FAR_AHEAD_S = 1e9  # a date that far ahead is as good as any beyond, which the calendar may not have
 _FIRST_BACK_OFF_S = 1.0
 _LONGEST_BACK_OFF_S = 30.0
 _SLOWEST_CALLS_PER_SECOND = 0.5  # however often the API asks to slow down
@@ -39,6 +41,7 @@ _LONGEST_SLEEP_S = 60.0  # then the clock is looked at again: it may have been s
 _LEDGER_PAUSE_S = 0.5  # between two tries to write a ledger that could not be written
 _LEDGER_PATIENCE_S = 30.0  # for how long; a disk that is full may be cleared, a lock be given back
 
+_STOP_OF = {Blame.CALL: StopReason.API, Blame.ACCOUNT: StopReason.ACCOUNT, Blame.HOST: StopReason.HOST}
 _STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -253,7 +256,8 @@ class SendLoop:
     def _learn(self, end: CallEnd) -> None:
         """Count what came back and decide whether, and when, the next call may follow."""
         result = end.result
-        said = f"{result.reason}: {result.messages[0]}" if result.messages else result.reason
+        code = f"{result.reason} at {self._client.host}" if result.blame is Blame.HOST else result.reason
+        said = f"{code}: {result.messages[0]}" if result.messages else code
         receipt = result.receipt
         self._progress = replace(
             self._progress,
@@ -289,6 +293,9 @@ class SendLoop:
                 self._rest(wait_s * random.uniform(0.5, 1), StopReason.NO_CONNECTION, said)  # noqa: S311 - jitter
             case Action.SLOW_DOWN:
                 wait_s = result.retry_after_s if result.retry_after_s is not None else 5.0
+                if wait_s > LONGEST_WAIT_S:
+                    until = (end.ended_at + timedelta(seconds=min(wait_s, _FAR_AHEAD_S))).astimezone(KAMPALA)
+                    said = f"it asks for {wait_s:,.0f} s, until {until:%Y-%m-%d %H:%M} in Kampala"
                 if self._rest(wait_s, StopReason.RATE_LIMITED, said):
                     rate = self._limits.calls_per_second
                     slower = max(rate / 2, min(rate, _SLOWEST_CALLS_PER_SECOND)) or 5.0
@@ -297,7 +304,7 @@ class SendLoop:
                 if len(end.call.rows) == 1:
                     self._ask_to_stop(StopReason.API, said)
             case Action.PAUSE | Action.STOP:
-                self._ask_to_stop(StopReason.ACCOUNT if result.blame is Blame.ACCOUNT else StopReason.API, said)
+                self._ask_to_stop(_STOP_OF[result.blame], said)
             case _:
                 assert_never(result.action)
 

@@ -11,6 +11,7 @@ from mambo_io.ledger import CampaignRow, Ledger, UnchargedCalls, UnknownCall
 from mambo_io.masking import mask_text
 from mambo_io.model import FINAL_STATES, NOT_REPORTED, CampaignState, ChunkState, Outcome, StopReason
 
+_BAD_CERTIFICATE = "bad_certificate at "  # begins the detail of a stop by it; the host follows
 NOBODY_COUNTED = "nobody in it was counted"  # the detail of a canary that cannot tell anything
 UNKNOWN_CALLS = "unknown_calls"  # the stop reason of a campaign of which only unknown calls are left
 
@@ -166,6 +167,8 @@ def stop_text(reason: str | None, detail: str | None = None) -> str:
     """Why a run stopped, in words for a person."""
     if reason == StopReason.CANARY and detail == NOBODY_COUNTED:
         return "of the first people the API counted nobody, so the estimate is not confirmed; accept that to go on"
+    if reason == StopReason.HOST and detail is not None and detail.startswith(_BAD_CERTIFICATE):
+        return f"the certificate of {detail.removeprefix(_BAD_CERTIFICATE)} cannot be trusted; the key was not sent"
     if detail == SERVICE_STOPPED:
         return detail
     words = _STOPS.get(reason or "", reason or "not stopped")
@@ -191,5 +194,6 @@ _STOPS: dict[str, str] = {
     StopReason.UNKNOWN_IN_A_ROW: "several calls in a row got no clear answer",
     StopReason.REFUSED_IN_A_ROW: "the API refused several calls in a row",
     StopReason.ACCOUNT: "the API refuses the account or its key; set that right to go on",
+    StopReason.HOST: "what is at this address does not know the call that sends; set MAMBO_BASE_URL right to go on",
     StopReason.API: "the API answered in a way that needs a person",
 }

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from mambo_io.errors import InputError
 from mambo_io.ledger import Ledger
-from mambo_io.log import log_file
+from mambo_io.log import log_file, log_problem
 from mambo_io.model import CampaignState
+from mambo_io.restored import unconfirmed_since
 from mambo_io.settings import load_settings
 from mambo_io.side_file import kept_replies
 from pipelines.cli import screens
 from pipelines.opening import open_store, send_command
 from pipelines.summary import CampaignSummary, summarize
+
+_CONFIRM = "mambo store confirm --by NAME"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +27,24 @@ class _Standing:
     kept_replies: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What stands in the ledger at one moment; since when it is a backup that nobody has confirmed, if it is one."""
+
+    standings: list[_Standing]
+    restored: str | None
+
+    @property
+    def exit_code(self) -> int:
+        codes = [standing.summary.exit_code for standing in self.standings]
+        return max(codes, default=0) if self.restored is None else 3
+
+
 def status(name: str | None = None, /, *, edition: str | None = None, watch: bool = False, json: bool = False) -> int:
     """Show how campaigns stand.
 
     Who got it, what it cost, what is left, which calls are unknown. The exit code is 3 when a campaign has work or
-    unknown calls left. For example:
+    unknown calls left, or while the ledger is a backup that nobody has confirmed. For example:
 
         mambo status
         mambo status clinic-day --edition 2
@@ -48,51 +64,67 @@ def status(name: str | None = None, /, *, edition: str | None = None, watch: boo
     with open_store(load_settings()) as opened:
         ledger = Ledger(opened)
 
-        def look() -> list[_Standing]:
+        def look() -> _Look:
+            with opened.reader() as connection:
+                restored = unconfirmed_since(connection)
             rows = ledger.campaigns() if name is None else [ledger.get(name, edition)]
-            return [
-                _Standing(
-                    summarize(ledger, row, command=send_command(Path(f"{row.name}.toml"), row.edition)),
-                    sum(len(replies.ends) for replies in kept_replies(opened.aside(row.id))),
-                )
-                for row in rows
-            ]
+            standings = []
+            for row in rows:
+                summary = summarize(ledger, row, command=send_command(Path(f"{row.name}.toml"), row.edition))
+                if restored is not None and not summary.is_half_erased:  # nothing else is done before
+                    summary = replace(summary, next_command=_CONFIRM)
+                kept = sum(len(replies.ends) for replies in kept_replies(opened.aside(row.id)))
+                standings.append(_Standing(summary, kept))
+            return _Look(standings, restored)
 
-        def show(standings: list[_Standing]) -> None:
+        def show(found: _Look) -> None:
             if json:
-                for standing in standings:
-                    facts = {"kept_replies": standing.kept_replies, "log": str(log_file())}
+                for standing in found.standings:
+                    facts = {
+                        "kept_replies": standing.kept_replies,
+                        "restored": found.restored,
+                        "log": str(log_file()),
+                        "log_problem": log_problem(),
+                    }
                     screens.print_json(asdict(standing.summary) | facts)
                 return
             if opened.moved_to is not None:
                 screens.say(f"The ledger is now {opened.moved_to}. Here is how it stood when it was moved:")
+            if found.restored is not None:
+                screens.say(
+                    f"The ledger is a backup, put in place on {found.restored}: it does not know what was sent since. "
+                    "Nothing is sent from it before a person has found that out, and confirmed it."
+                )
             if name is not None:
-                screens.show_summary(standings[0].summary)
-            elif standings:
-                screens.show_campaigns(standing.summary for standing in standings)
+                screens.show_summary(found.standings[0].summary)
+            elif found.standings:
+                screens.show_campaigns(standing.summary for standing in found.standings)
             else:
                 screens.say(f"No campaign was ever sent from {opened.name}.")
-            for standing in standings:
+            if found.restored is not None and name is None:
+                screens.say("Next:", command=_CONFIRM)
+            for standing in found.standings:
                 if standing.kept_replies:
                     told = f"{screens.count(standing.kept_replies, 'reply', 'replies')} that the ledger did not take"
                     screens.say(f"{standing.summary.label}: {told}, kept beside it; the next run records them first.")
-            screens.say(f"Log: {log_file()}")
+            problem = log_problem()
+            screens.say(f"Log: {log_file()}" + (f", which cannot be written: {problem}" if problem else ""))
 
         if watch:
             from pipelines.cli.watching import watch as look_again_and_again
 
-            standings = look_again_and_again(
+            found = look_again_and_again(
                 look, show, has_ended=_nothing_goes_on, in_place=screens.out.is_terminal and not json
             )
         else:
-            show(standings := look())
-    return max((standing.summary.exit_code for standing in standings), default=0)
+            show(found := look())
+    return found.exit_code
 
 
-def _nothing_goes_on(standings: list[_Standing]) -> bool:
+def _nothing_goes_on(found: _Look) -> bool:
     """Whether no campaign is sent, or waits to be sent for the first time."""
     goes_on = (CampaignState.PLANNED, CampaignState.AWAITING_APPROVAL, CampaignState.SENDING)
-    return not any(standing.summary.state in goes_on for standing in standings)
+    return not any(standing.summary.state in goes_on for standing in found.standings)
 
 
 def results(name: str, /, *, output: Path, edition: str | None = None) -> int:

@@ -88,7 +88,8 @@ def restore(file: Path, /) -> int:
     restored = put_in_place(url, file, who=who(), now=datetime.now(UTC))
     screens.say(f"{restored.path} is now a copy of {file}")
     if restored.replaced is not None:
-        screens.say(f"The ledger that was there is {restored.replaced}")
+        what = "The log of the ledger" if restored.replaced.name.endswith("-wal") else "The ledger"
+        screens.say(f"{what} that was there is {restored.replaced}")
     if restored.was_moved:
         screens.say("It had been moved to another store: what was sent from there is not in it")
     if restored.calls_noted > restored.newest_call:

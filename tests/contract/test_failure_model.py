@@ -30,6 +30,7 @@ from pipelines import sending
 from pipelines.prepare import prepare
 from pipelines.runs import send_edition
 from pipelines.sending import Patience, RunEnd, SendLoop
+from pipelines.summary import stop_text
 from support import failure_model
 from support.failure_model import CALLED, KEY, ROWS, SECRET, SHORT_S, Row, answer_well, served
 from support.ledgers import NO_LIMITS, Run, plan
@@ -164,6 +165,9 @@ def test_how_a_campaign_ends(row: Row, store_url: str, tmp_path: Path) -> None:
         summary = send_edition(campaign, settings, edition="1", prepared=prepared, command="mambo send")
 
     assert (summary.state, summary.stop_reason) == (row.ending.state, row.ending.stop_reason)
+    if row.reason == "bad_certificate":
+        told = stop_text(summary.stop_reason, summary.stop_detail)
+        assert told == "the certificate of 127.0.0.1 cannot be trusted; the key was not sent"
     assert summary.exit_code == (0 if row.ending.stop_reason is None else 3)
     assert SECRET not in repr(summary)
     with Store(store_url) as store, store.writer() as connection:

@@ -7,6 +7,7 @@ calls are made, they go to a real server, and waits pass a thousand times as fas
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -108,6 +109,26 @@ def test_retry_after_is_honoured(retry_after: str | None, wait_s: float, ledger:
     with loop_of(ledger) as (run, loop):
         call = run.claim_one()
         assert clock.wait_after(loop, run.end(call, slow_down(call, retry_after))) == wait_s
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "until"),
+    [
+        ("301", r"it asks for 301 s, until 2026-03-02 12:0[56] in Kampala"),
+        ("86400", "it asks for 86,400 s, until 2026-03-03 12:0[01] in Kampala"),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", r"it asks for 2\d\d,\d{3},\d{3},\d{3} s, until 2057-11-0\d .*"),
+    ],
+)
+def test_a_longer_one_stops_the_run_and_says_until_when(
+    retry_after: str, until: str, ledger: Store, clock: Clock
+) -> None:
+    """So that the campaign goes on by itself once that is over (`rate_limited` is healed by time)."""
+    with loop_of(ledger) as (run, loop):
+        call = run.claim_one()
+        loop._learn(run.end(call, slow_down(call, retry_after)))
+        assert loop._stop is not None
+        assert loop._stop.reason is StopReason.RATE_LIMITED
+        assert re.fullmatch(until, loop._stop.detail or "")
 
 
 def test_of_calls_that_were_out_together_the_longest_wait_counts(ledger: Store, clock: Clock) -> None:

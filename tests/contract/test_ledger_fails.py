@@ -385,7 +385,7 @@ def end_every_connection(url: str) -> None:
 def test_the_connection_is_lost(tmp_path: Path, api: SandboxHandle, postgres_url: str) -> None:
     case = Case(tmp_path, api, postgres_url)
     said = case.send_into(lambda: end_every_connection(postgres_url))
-    assert "2 calls came to stands in" in said
+    assert "What was recorded stands; start the same command again. What 2 calls came to stands in" in said
     assert str(make_url(postgres_url).password) not in said
     case.goes_on()
 

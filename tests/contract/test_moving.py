@@ -98,7 +98,7 @@ def test_the_old_file_is_read_and_nothing_writes_to_it(path: Path, postgres_url:
     older = path.with_name("older.db").read_bytes()
     for put_there in (lambda: path.unlink(), lambda: path.write_bytes(older)):
         put_there()
-        with pytest.raises(StoreError, match="the ledger that was here was moved to another store, and this file does"):
+        with pytest.raises(StoreError, match="the ledger that was here was moved to another store, and no file here"):
             Store(str(path), create=True)
 
 

@@ -318,6 +318,7 @@ def test_a_server_that_refuses(postgres_server: PostgresServer) -> None:
     wrong = refusal(known.set(password="s3cret-but-wrong").render_as_string(hide_password=False))
     assert 'password authentication failed for user "mambo"' in wrong
     for message in (no_database, wrong):
+        assert message.endswith(". Look at the store, and try again."), "and no word of what was sent"
         assert str(known.password) not in message
         assert "s3cret" not in message
 

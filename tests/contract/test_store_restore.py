@@ -49,9 +49,51 @@ def test_a_backup_copied_over_the_ledger_is_noticed(ledger: Path) -> None:
     shutil.copy(ledger.with_name("backup.db"), ledger)
     with pytest.raises(StoreError, match=r"older copy of the ledger: it ends with call 1, and 2 were made\. Put the"):
         Store(str(ledger))
-    ledger.unlink()
-    with pytest.raises(StoreError, match=r"it ends with call 0, and 2 were made"):
-        Store(str(ledger), create=True)
+
+
+@pytest.mark.parametrize(
+    ("left", "told", "replaced"),
+    [
+        ([".newest-call"], "2 calls were made from it", None),
+        ([".newest-call", ""], "2 calls were made from it", ""),  # an empty file
+        (["-wal"], r"ledger\.db-wal still lies beside it", "-wal"),
+        ([".replies-1-a", "-wal"], r"ledger\.db-wal and ledger\.db\.replies-1-a still lie beside it", "-wal"),
+    ],
+)
+def test_a_ledger_that_is_gone_is_told_from_one_that_never_was(
+    ledger: Path, left: list[str], told: str, replaced: str | None
+) -> None:
+    """Whoever makes a new one in its place messages everybody again."""
+    note = ledger.with_name("ledger.db.newest-call").read_bytes()
+    for file in ledger.parent.glob("ledger.db*"):
+        if file.is_file():
+            file.unlink()
+    for end in left:
+        ledger.with_name(f"ledger.db{end}").write_bytes({".newest-call": note, "": b""}.get(end, b"x"))
+    lies_there = sorted(ledger.parent.iterdir())
+    gone = rf"the ledger is gone; {told}\. Put it back, or a backup in its place: mambo store restore FILE\. A new "
+    for create in (False, True):
+        with pytest.raises(StoreError, match=gone):
+            Store(str(ledger), create=create)
+    with pytest.raises(StoreError, match=gone):
+        Store.if_present(str(ledger))
+    assert sorted(ledger.parent.iterdir()) == lies_there, "nothing was made"
+
+    put_aside = restore(str(ledger), ledger.with_name("backup.db"), who="jane", now=NOON).replaced
+    assert put_aside == (
+        None if replaced is None else ledger.with_name(f"ledger.db.replaced-20260302-120000{replaced}")
+    )
+    assert put_aside is None or put_aside.exists()
+    with pytest.raises(StoreError, match=ASKED):
+        start(ledger)
+
+
+def test_an_empty_ledger_is_not_offered_in_the_place_of_one_that_was_used(ledger: Path, empty_ledger: Path) -> None:
+    shutil.copy(empty_ledger, ledger)
+    with pytest.raises(
+        StoreError, match=r"with call 0, and 2 were made\. Put the newest .*, or a backup: \S+ \S+ \S+ FILE\.$"
+    ):
+        Store(str(ledger))
 
 
 def test_on_a_new_machine_nothing_is_noticed(ledger: Path, tmp_path: Path) -> None:
@@ -80,11 +122,12 @@ def test_nothing_is_sent_from_a_backup_before_a_person_confirms(ledger: Path, by
         run = Run(connection, Ledger(store).get("clinic-day"))
         assert [call.chunk for call in run.claim(9)] == [2, 3]
         assert [(row["kind"], row["campaign_id"], row["who"], row["detail"]) for row in rows_of(store, events)][
-            2:5
+            2:6
         ] == [
             ("restored", None, "jane", "it ends with call 1"),
             ("restored", 1, "jane", "sending in the backup"),
             ("restore_confirmed", None, "Jane Auma", None),
+            ("restore_confirmed", 1, "Jane Auma", None),
         ]
         with pytest.raises(StoreError, match="there is nothing to confirm"):
             confirm(connection, who="Jane Auma", now=NOON)
@@ -171,7 +214,10 @@ def test_a_copy_beside_the_log_of_another_is_neither_opened_nor_restored(ledger:
     ledger.rename(ledger.with_name("before.db"))
     shutil.copy(ledger.with_name("backup.db"), ledger)
     log.write_bytes(left_by_a_crash)
-    told = r"the file was replaced, but the log of the one before, ledger\.db-wal, still lies beside it\. Put the one"
+    told = (
+        r"the file was replaced, but the log of the one before, ledger\.db-wal, still lies beside it\. Put the one "
+        r"before back\. If it is lost, move \S+ledger\.db-wal away, then: mambo store restore FILE\."
+    )
     with pytest.raises(StoreError, match=told):
         Store(str(ledger))
     with pytest.raises(StoreError, match=told):

@@ -14,6 +14,7 @@ import xlsxwriter
 from python_calamine import CalamineWorkbook
 
 import pipelines
+from mambo_io import log
 from mambo_io.sandbox import SandboxHandle
 from mambo_io.sandbox.faults import Charge, NoAnswer
 from mambo_io.side_file import SideFile
@@ -51,7 +52,7 @@ def sent(cli: Cli, api: SandboxHandle) -> Cli:
 # --- status ----------------------------------------------------------------------------------------------------------
 
 
-def test_all_campaigns_in_columns(sent: Cli) -> None:
+def test_all_campaigns_in_columns(sent: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     said = sent("status")
 
     assert said.code == 3, "something is left to do"
@@ -60,6 +61,9 @@ def test_all_campaigns_in_columns(sent: Cli) -> None:
         "clinic-day/2     4         1      1     2        150       60  paused (canary)\n"
         "clinic-day/1     4         3      1     0        150      150  complete\n"
     )
+    assert said.out.endswith("mambo.log\n")
+    monkeypatch.setattr(log, "data_folder", lambda: sent.folder / "people.csv")
+    assert sent("status").out.endswith("mambo.log, which cannot be written: Not a directory\n")
 
 
 def test_one_campaign_and_how_it_goes_on(sent: Cli) -> None:

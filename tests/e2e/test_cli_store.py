@@ -1,4 +1,4 @@
-"""`mambo store move`, as its two users see it."""
+"""The ledger is moved, archived, lost: as its users see it."""
 
 from __future__ import annotations
 
@@ -34,6 +34,34 @@ def test_a_campaign_goes_on_from_where_its_ledger_was_moved(
     assert cli("status", "clinic-day").pairs()["accepted"] == "3"
     assert api.deliveries().height == 3, "nobody was messaged twice"
     assert "moved" in cli("events").out
+
+
+def test_a_ledger_that_was_deleted_and_a_backup_in_its_place_are_told_by_every_look(
+    cli: Cli, start_sandbox: Callable[..., SandboxHandle]
+) -> None:
+    api = start_sandbox()
+    cli.use(api)
+    cli.campaign(sending={"chunk_size": 1, "canary_size": 1})
+    cli.set(MAX_COST_PER_DAY_UGX="100")
+    assert cli(*SEND).code == 3
+    assert cli("store", "backup", "backup.db").code == 0
+    for end in ("", "-wal", "-shm"):
+        (cli.folder / f"ledger.db{end}").unlink(missing_ok=True)
+    for command in (("status",), ("estimate", "clinic-day.toml"), SEND):
+        assert cli.refused(*command).startswith(
+            "ledger.db: the ledger is gone; 2 calls were made from it. Put it back, "
+        )
+
+    assert cli("store", "restore", "backup.db").code == 0
+    told = "The ledger is a backup, put in place on "
+    for look in (("status",), ("status", "clinic-day")):
+        said = cli(*look)
+        assert (said.code, said.out.count(told), said.next_command) == (3, 1, ["store", "confirm", "--by", "NAME"])
+    assert "the ledger is a backup, put in place on" in cli.refused(*SEND)
+    assert cli("store", "confirm", "--by", "Grace").code == 0
+    said = cli("status", "clinic-day")
+    assert (told in said.out, said.next_command[0]) == (False, "send")
+    assert "clinic-day/1  restore_confirmed by Grace" in cli("events", "clinic-day").out
 
 
 def test_archived_people_are_read_and_not_messaged_again(cli: Cli, start_sandbox: Callable[..., SandboxHandle]) -> None:

@@ -76,7 +76,9 @@ REFUSED_ALONE = Ending(ChunkState.REFUSED, True, _SENT, None)
 IN_DOUBT = Ending(ChunkState.UNKNOWN, True, _PAUSED, "unknown_calls")
 IN_DOUBT_AND_STOPPED = Ending(ChunkState.UNKNOWN, False, _PAUSED, "api")
 STOPPED = Ending(ChunkState.PLANNED, False, _PAUSED, "api")
+STOPPED_BY_LONG_WAIT = Ending(ChunkState.PLANNED, False, _PAUSED, "rate_limited")
 STOPPED_BY_ACCOUNT = Ending(ChunkState.PLANNED, False, _PAUSED, "account")
+STOPPED_BY_HOST = Ending(ChunkState.PLANNED, False, _PAUSED, "host")
 GIVEN_UP = Ending(ChunkState.PLANNED, False, _PAUSED, "no_connection")
 
 
@@ -232,7 +234,7 @@ _REPLY_OF_PHP = b"<br />\n<b>Warning</b>: mysqli in /var/www/sms.php on line 7\n
 
 ROWS: dict[str, Row] = {
     # --- The body of the request was never begun: not sent. ---
-    "nobody listens": Row(None, NOT_SENT, BACK_OFF, "connect_failed", GIVEN_UP),
+    "nobody listens": Row(None, NOT_SENT, BACK_OFF, "connection_refused", GIVEN_UP),
     "TLS to a plaintext port": Row(
         take_it_for_http, NOT_SENT, BACK_OFF, "connect_failed", GIVEN_UP, https=True
     ),
@@ -241,7 +243,7 @@ ROWS: dict[str, Row] = {
         say_nothing, NOT_SENT, BACK_OFF, "connect_timeout", GIVEN_UP, https=True, patient=False
     ),
     "a certificate that nobody vouches for": Row(
-        answer_well, NOT_SENT, STOP, "bad_certificate", STOPPED_BY_ACCOUNT, https=True, certificate=True
+        answer_well, NOT_SENT, STOP, "bad_certificate", STOPPED_BY_HOST, https=True, certificate=True
     ),
     # --- The body was begun, and no status line came: unknown. ---
     "reset before the body": Row(
@@ -333,9 +335,9 @@ ROWS: dict[str, Row] = {
     "401 with nothing": Row(answer(b"", "401 Unauthorized"), REFUSED, STOP, "bad_key", STOPPED_BY_ACCOUNT),
     "402": Row(answer(b"", "402 Pay"), REFUSED, PAUSE, "insufficient_balance", STOPPED_BY_ACCOUNT),
     "403": Row(answer(HTML, "403 No"), REFUSED, STOP, "http_403", STOPPED_BY_ACCOUNT),
-    "404": Row(answer(HTML, "404 No"), REFUSED, STOP, "http_404", STOPPED_BY_ACCOUNT),
-    "405": Row(answer(refusal(405), "405 No"), REFUSED, STOP, "http_405", STOPPED_BY_ACCOUNT),
-    "415": Row(answer(b"", "415 No"), REFUSED, STOP, "http_415", STOPPED_BY_ACCOUNT),
+    "404": Row(answer(HTML, "404 No"), REFUSED, STOP, "http_404", STOPPED_BY_HOST),
+    "405": Row(answer(refusal(405), "405 No"), REFUSED, STOP, "http_405", STOPPED_BY_HOST),
+    "415": Row(answer(b"", "415 No"), REFUSED, STOP, "http_415", STOPPED_BY_HOST),
     "400 that says that it sent": Row(
         answer(envelope(400, True, []), "400 Bad"), UNKNOWN, STOP, "contradictory_reply", IN_DOUBT_AND_STOPPED
     ),
@@ -351,7 +353,12 @@ ROWS: dict[str, Row] = {
         answer(b"", "429 Slow", "RETRY-AFTER: 7"), NOT_SENT, SLOW_DOWN, "rate_limited", DONE_AGAIN, retry_after_s=7
     ),
     "429, in 301 s": Row(
-        answer(b"", "429 Slow", "Retry-After: 301"), NOT_SENT, PAUSE, "rate_limited", STOPPED, retry_after_s=301
+        answer(b"", "429 Slow", "Retry-After: 301"),
+        NOT_SENT,
+        SLOW_DOWN,
+        "rate_limited",
+        STOPPED_BY_LONG_WAIT,
+        retry_after_s=301,
     ),
     "429, soon": Row(
         answer(b"", "429 Slow", "Retry-After: soon"), NOT_SENT, SLOW_DOWN, "rate_limited", DONE_AGAIN
@@ -365,7 +372,7 @@ ROWS: dict[str, Row] = {
     "504": Row(answer(HTML, "504 Late"), UNKNOWN, GO_ON, "http_504", IN_DOUBT),
     # --- HTTP 200 with another word inside. ---
     "401 inside": Row(answer(ECHO), REFUSED, STOP, "bad_key", STOPPED_BY_ACCOUNT),
-    "405 inside": Row(answer(refusal(405)), REFUSED, STOP, "body_405", STOPPED_BY_ACCOUNT),
+    "405 inside": Row(answer(refusal(405)), REFUSED, STOP, "body_405", STOPPED_BY_HOST),
     "400 inside": Row(answer(refusal(400)), REFUSED, GO_ON, "body_400", REFUSED_ALONE),
     "409 inside": Row(answer(refusal(409)), UNKNOWN, STOP, "body_409", IN_DOUBT_AND_STOPPED),
     "500 inside": Row(answer(refusal(500)), UNKNOWN, GO_ON, "body_500", IN_DOUBT),

@@ -107,10 +107,15 @@ def disk_is_full(file: Path) -> None:
     file.symlink_to("/dev/full")
 
 
-@pytest.mark.parametrize("spoil", [folder_is_a_file, file_is_a_folder, disk_is_full])
-def test_a_log_that_cannot_be_written_stops_nothing(
-    file: Path, spoil: object, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [(folder_is_a_file, "Not a directory"), (file_is_a_folder, "Is a directory"), (disk_is_full, None)],
+)
+def test_a_log_that_cannot_be_written_stops_nothing_and_says_so_when_asked(
+    file: Path, spoil: object, problem: str | None, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    assert log.log_problem() is None, "it is not there yet"
+    assert not file.parent.exists()
     assert callable(spoil)
     spoil(file)
     done = []
@@ -120,4 +125,5 @@ def test_a_log_that_cannot_be_written_stops_nothing(
         log.run_log().info("more")
 
     assert done == ["sent"]
+    assert log.log_problem() == problem
     assert capfd.readouterr() == ("", "")

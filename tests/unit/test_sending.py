@@ -190,7 +190,7 @@ STORIES = {
     # Not sent: made again.
     "429": Story(Status(http_status=429, headers={"Retry-After": "0"}, skip=FOURTH), ALL, None),
     "429 for an hour": Story(
-        Status(http_status=429, headers={"Retry-After": "3600"}, skip=FOURTH), STOPPED_BEFORE, StopReason.API
+        Status(http_status=429, headers={"Retry-After": "3600"}, skip=FOURTH), STOPPED_BEFORE, StopReason.RATE_LIMITED
     ),
     # Accepted, with something to tell.
     "unsupported": Story(
