@@ -51,7 +51,7 @@ sender_id = "MamboSMS"
 category = "customised"
 
 # A column in braces is filled in for each person{_in_one_line(example)}.
-# What stands after | is for empty cells; without it, who has an empty cell is left out.
+# What stands after | is for empty cells and errors such as #N/A; without it, who has such a cell is left out.
 message = "Write your message here."
 
 # Take this line out to send to real people; until then only a sandbox is allowed.

@@ -57,7 +57,7 @@ _MEANINGS: dict[Reason, str] = {
     Reason.OPTED_OUT: "the person has opted out",
     Reason.DUPLICATE: "the same number stands earlier in the list",
     Reason.ALREADY_SENT: "the same text was sent to this number already",
-    Reason.MISSING_MERGE_FIELD: "a merge field is empty",
+    Reason.MISSING_MERGE_FIELD: "a merge field is empty or a spreadsheet error",
     Reason.EMPTY_MESSAGE: "the message is empty",
     Reason.MESSAGE_TOO_LONG: "the message has more segments than allowed",
 }
