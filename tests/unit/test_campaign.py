@@ -315,7 +315,10 @@ def test_what_is_required(tmp_path: Path, old: str, new: str, message: str) -> N
         # Reading the list
         ("recipients", "header_row = 0", "header_row: '0' is not allowed. Write the number of the row that holds the"),
         ("recipients", "phone = 3", "phone: '3' is not allowed. Write the name of a column: phone = \"phone\"."),
-        ("recipients", 'date_format = "%Q"', "date_format: '%Q' is not allowed. Write a format as of strftime: date_"),
+        ("recipients", 'date_format = "%Q"', "date_format: '%Q' is not allowed. Write %d for the day, %m for"),
+        ("recipients", 'date_format = "dd/mm/yyyy"', ("date_format: 'dd/mm/yyyy' is not allowed. Write %d for the day, "
+                       '%m for the month and %Y for the year: date_format = "%d/%m/%Y".')),
+        ("recipients", 'date_format = "100%%"', "date_format: '100%%' is not allowed"),
         ("recipients", 'several = "last"', "several: 'last' is not allowed. Write \"reject\" or \"first\"."),
         ("recipients", 'duplicates = "send"', "duplicates: 'send' is not allowed. Write \"reject\" or \"same_text\"."),
         ("recipients", "hidden_rows = true", "hidden_rows: 'true' is not allowed. Write \"send\" or \"skip\"."),
