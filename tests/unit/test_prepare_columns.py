@@ -206,7 +206,7 @@ def test_a_wrong_column_is_told_before_any_row_is_read(tmp_path: Path) -> None:
         pytest.param(
             "name,since\nJane,May\n",
             'no column is plainly the phone column. Say which in the campaign file: [recipients] phone = "…", '
-            "one of: name, since.",
+            "one of: name, since. If the column names stand in a lower row, say which: header_row = 2.",
             id="none",
         ),
         pytest.param(
@@ -214,6 +214,12 @@ def test_a_wrong_column_is_told_before_any_row_is_read(tmp_path: Path) -> None:
             'more than one column may be the phone column. Say which in the campaign file: [recipients] phone = "…", '
             "one of: phone, mobile.",
             id="two",
+        ),
+        pytest.param(
+            "Phone,phone,Phone\n0772000001,0772000002,0772000003\n",
+            'more than one column may be the phone column. Say which in the campaign file: [recipients] phone = "…", '
+            "one of: Phone_1, phone, Phone_2.",
+            id="equal names",
         ),
     ],
 )
