@@ -50,7 +50,8 @@ class InputError(MamboError):
     """Something given to us is wrong; nothing was changed.
 
     `problem` says what is wrong, `fix` what to do or what is allowed. Where it stands is said in front:
-    ``people.csv, row 7, column phone: 'O77…' …``. `value` is quoted, masked and cut at 80 characters.
+    ``people.csv, row 7, column phone: 'O77…' …``. `value` is quoted, masked and cut at 80 characters; an amount below
+    100 million, given as a number, is no telephone number and is not masked.
     """
 
     exit_code = 2
@@ -106,5 +107,7 @@ class Declined(MamboError):
 
 
 def _quote(value: object) -> str:
-    text = mask_text(str(value))
+    # A value that is a number, not text, and has less than the nine digits of a telephone number, is an amount.
+    is_amount = isinstance(value, int | float) and abs(value) < 10**8
+    text = str(value) if is_amount else mask_text(str(value))
     return repr(text if len(text) <= 80 else text[:79] + "…")

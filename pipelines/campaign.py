@@ -127,7 +127,7 @@ def _explain(file: Path, error: ValidationError, values: dict[str, Any]) -> Inpu
     first = min(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
     path = [part for part in first["loc"] if part != _THE_KEY_ITSELF]
     keys = [part for part in path if isinstance(part, str)]
-    value: str | None = None
+    value: str | float | None = None
     fix: str | None
     match first["type"]:
         case "missing":
@@ -166,13 +166,15 @@ def _at(values: Any, path: list[int | str]) -> Any:
     return values
 
 
-def _shown(value: Any) -> str | None:
+def _shown(value: Any) -> str | float | None:
     """A value nearly as it stands in the file; a section is not shown."""
     match value:
         case dict():
             return None
         case bool():
             return str(value).lower()
+        case int() | float():
+            return value
         case list():
             return f"[{', '.join(map(str, value))}]"
         case _:

@@ -10,8 +10,12 @@ import polars as pl
 
 from mambo_io.datasets import read_dataset
 from mambo_io.errors import InputError
+from mambo_io.masking import mask_text
 from pipelines.campaign import check_campaign_name
 from pipelines.numbers import find_phone_column
+
+# A title above the column names is read as if it were one of them.
+_LOWER = "If the column names stand in a lower row, say which: --header-row 2."
 
 
 def campaign_file_for(
@@ -22,8 +26,10 @@ def campaign_file_for(
     phone: str | None = None,
     sheet: str | None = None,
     header_row: int = 1,
-) -> str:
-    """The text of `target`, a campaign `name` over `spreadsheet`; `phone` is None where it is plain which column it is.
+) -> tuple[str, tuple[str, ...]]:
+    """The text of `target`, a campaign `name` over `spreadsheet`, and what a person should be told about reading it.
+
+    `phone` is None where it is plain which column it is.
 
     Raises `InputError` for a name that no campaign has and a spreadsheet that cannot be read or understood.
     """
@@ -33,14 +39,14 @@ def campaign_file_for(
     if phone is None:
         phone = _phone_column(people, spreadsheet)
     elif phone not in people.columns:
-        fix = f"Its columns: {', '.join(people.columns)}."
+        fix = f"Its columns: {mask_text(', '.join(people.columns))}. {_LOWER}"
         raise InputError(f"is no column of {spreadsheet}", key="--phone", value=phone, fix=fix)
     others = [column for column in people.columns if column != phone]
     fields = [column for column in others if not set(column) & set("{}|")]
     example = f", for example {{{fields[0]}}} or {{{fields[0]}|friend}}" if fields else ""
     where = [("path", _path(spreadsheet, target)), ("phone", phone), ("sheet", sheet), ("header_row", header_row)]
     recipients = "\n".join(f"{key} = {_toml(value)}" for key, value in where if value not in (None, 1))
-    return f"""\
+    text = f"""\
 # A campaign for `mambo estimate {target.name}` and `mambo send {target.name}`.
 name = {_toml(name)}
 
@@ -51,7 +57,7 @@ sender_id = "MamboSMS"
 category = "customised"
 
 # A column in braces is filled in for each person{_in_one_line(example)}.
-# What stands after | is for empty cells; without it, who has an empty cell is left out.
+# What stands after | is for empty cells and errors such as #N/A; without it, who has such a cell is left out.
 message = "Write your message here."
 
 # Take this line out to send to real people; until then only a sandbox is allowed.
@@ -75,6 +81,7 @@ window = "08:00-20:00"
 # [schedule]                   # when `mambo serve` sends it by itself
 # cron = "0 9 * * MON"         # or at = "2026-12-01 09:00"
 """
+    return text, dataset.notes
 
 
 def _phone_column(people: pl.DataFrame, spreadsheet: Path) -> str:
@@ -84,7 +91,7 @@ def _phone_column(people: pl.DataFrame, spreadsheet: Path) -> str:
         raise InputError(
             "it is not plain which column holds the telephone numbers",
             file=spreadsheet,
-            fix=f'Say which: --phone "…", one of: {", ".join(people.columns)}.',
+            fix=f'Say which: --phone "…", one of: {mask_text(", ".join(people.columns))}. {_LOWER}',
         ) from None
 
 

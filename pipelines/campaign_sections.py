@@ -52,8 +52,9 @@ class Recipients(Section):
     duplicates: Literal["reject", "same_text"] = Field(default="reject", description='"reject" or "same_text"')
     date_format: str = Field(
         default="%d/%m/%Y",
-        pattern=r"^([^%]|%-?[aAbBdejmuUVwWyYFG%])+$",  # what Python and polars write alike
-        description='a format as of strftime: date_format = "%d/%m/%Y"',
+        # What Python and polars write alike; with one directive at least, so that dd/mm/yyyy is not everybody's date.
+        pattern=r"^([^%]|%%)*(%-?[aAbBdejmuUVwWyYFG]([^%]|%%)*)+$",
+        description='%d for the day, %m for the month and %Y for the year: date_format = "%d/%m/%Y"',
     )
     hidden_rows: Literal["send", "skip"] | None = Field(default=None, description='"send" or "skip"')
     keep: tuple[str, ...] = Field(

@@ -228,6 +228,6 @@ def _check_times(people: pl.DataFrame, times: pl.DataFrame, path: Path, column: 
             file=path,
             row=row,
             column=mask_text(column or ""),
-            value=raw if mask_text(raw) == raw else None,  # most dates would be masked, and the row tells as much
+            value=raw if mask_text(raw) == raw else None,  # some dates would be masked, and the row tells as much
             fix='Times are 2026-03-02 14:05:00, 02/03/2026 14:05 or the like; else: --time-format "%m/%d/%Y %H:%M".',
         )

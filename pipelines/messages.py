@@ -17,7 +17,7 @@ from mambo_io.errors import InputError
 from pipelines.frames import change_some
 from pipelines.reasons import Reason
 from pipelines.segments import BASIC, EXTENSION, PART, SINGLE, Encoding, measure, smart_encode
-from pipelines.templates import BLANK, Field, Template
+from pipelines.templates import BLANK, SPREADSHEET_ERROR, Field, Template
 
 FrameT = TypeVar("FrameT", pl.DataFrame, pl.LazyFrame)
 
@@ -38,10 +38,11 @@ _TWO_FOR_A_PAIR = {Encoding.GSM_7: "\x1b€", Encoding.UCS_2: "\x1b\N{GRINNING F
 def render_messages(frame: FrameT, template: Template, *, smart_encoding: bool = False) -> FrameT:
     """Add `message` (String), null where the row is rejected, and set `reject_reason` (String, added where absent).
 
-    Cells are stripped of surrounding white space and invisible characters; an empty one takes the field's default, and
-    without a default the row is `missing_merge_field`. What comes out is stripped the same way, and is `empty_message`
-    if nothing is left. A reason that stands already stays. What a cell holds is never read as a template.
-    InputError before any row is read if the template names a column that `frame` lacks.
+    Cells are stripped of surrounding white space and invisible characters. One that is empty or holds a spreadsheet's
+    error (`#N/A`) takes the field's default, and without a default the row is `missing_merge_field`. What comes out is
+    stripped the same way, and is `empty_message` if nothing is left. A reason that stands already stays. What a cell
+    holds is never read as a template. InputError before any row is read if the template names a column that `frame`
+    lacks.
     """
     template.check_columns(frame.collect_schema().names())
     written = "".join(
@@ -187,8 +188,8 @@ def _count_parts(texts: pl.Series, *, encoding: Encoding) -> pl.Series:
 
 def _cell(field: Field) -> pl.Expr:
     """What a field writes: null where the cell is empty and there is no default."""
-    value = pl.col(field.column).cast(pl.String).map_batches(_stripped, return_dtype=pl.String(), is_elementwise=True)
-    return pl.when(value != "").then(value).otherwise(pl.lit(field.default, dtype=pl.String))
+    value = pl.col(field.column).cast(pl.String).map_batches(_filled_in, return_dtype=pl.String(), is_elementwise=True)
+    return value if field.default is None else value.fill_null(field.default)
 
 
 def _with_line_feeds(texts: pl.Series) -> pl.Series:
@@ -197,10 +198,25 @@ def _with_line_feeds(texts: pl.Series) -> pl.Series:
     return change_some(texts, has_other, lambda some: some.str.replace_all(r"\r\n?", "\n"))
 
 
+def _filled_in(cells: pl.Series) -> pl.Series:
+    """What cells say: stripped, and null where that is nothing, or an error of a spreadsheet."""
+    may_be_empty = _may_have_blank_ends(cells, below="$") | cells.str.starts_with("Err:")  # `#` is below `$`
+
+    def said(some: pl.Series) -> pl.Series:
+        stripped = some.str.strip_chars(BLANK)
+        return stripped.set((stripped == "") | stripped.str.contains(SPREADSHEET_ERROR), None)
+
+    return change_some(cells, may_be_empty, said)
+
+
 def _stripped(texts: pl.Series) -> pl.Series:
-    """Without `BLANK` characters at the ends. Those are up to the space in ASCII, or beyond ASCII."""
-    may_be_blank = (texts < "!") | (texts.str.tail(1) < "!") | (texts.str.len_bytes() != texts.str.len_chars())
-    return change_some(texts, may_be_blank, lambda some: some.str.strip_chars(BLANK))
+    """Without `BLANK` characters at the ends."""
+    return change_some(texts, _may_have_blank_ends(texts), lambda some: some.str.strip_chars(BLANK))
+
+
+def _may_have_blank_ends(texts: pl.Series, *, below: str = "!") -> pl.Series:
+    """`BLANK` characters are up to the space in ASCII, which is below `!`, or beyond ASCII."""
+    return (texts < below) | (texts.str.tail(1) < "!") | (texts.str.len_bytes() != texts.str.len_chars())
 
 
 def _has_solid_ends(template: Template) -> bool:

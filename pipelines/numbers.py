@@ -19,6 +19,7 @@ from typing import TypeVar
 import polars as pl
 
 from mambo_io.errors import InputError
+from mambo_io.masking import mask_text
 from pipelines.frames import REASONS
 from pipelines.number_prefixes import (
     NATIONAL_DIGITS,
@@ -230,11 +231,13 @@ PHONE_SAMPLE_ROWS = 1_000
 def find_phone_column(frame: pl.DataFrame, file: Path, *, header: re.Pattern[str] = PHONE_HEADER) -> str:
     """The one column that is plainly the phone column: by its header, and most of its filled cells hold a number.
 
-    Headers such as `phone`, `Tel. No`, `MOBILE NUMBER`, `msisdn`, `phone_no`, `Contact`; the first thousand rows are
-    looked at. `header` is what a name has to look like, in small letters and without signs. Raises `InputError`, which
-    names the columns and the key that settles it, when there is none or more than one.
+    Headers such as `phone`, `Tel. No`, `MOBILE NUMBER`, `msisdn`, `phone_no`, `Contact`, `Phone 2`; the first thousand
+    rows are looked at. `header` is what a name has to look like, in small letters, without signs and a number at its
+    end. Raises `InputError`, which names the columns and the key that settles it, when there is none or more than one.
     """
-    by_name = [name for name in frame.columns if header.fullmatch(re.sub(r"[\W_]", "", name.lower()))]
+    # Of two columns `phone` the reader makes `phone_1` and `phone_2`, and people number theirs, too.
+    plain = {name: re.sub(r"[\W_]", "", name.lower()).rstrip("0123456789") for name in frame.columns}
+    by_name = [name for name in plain if header.fullmatch(plain[name])]
     found = [name for name in by_name if _holds_numbers(frame.select(name).head(PHONE_SAMPLE_ROWS))]
     match found:
         case [column]:
@@ -244,11 +247,13 @@ def find_phone_column(frame: pl.DataFrame, file: Path, *, header: re.Pattern[str
             if by_name:
                 problem += f" ({', '.join(by_name)}: most cells are no telephone numbers)"
             choices = frame.columns
+            lower = " If the column names stand in a lower row, say which: header_row = 2."
         case _:
             problem = "more than one column may be the phone column"
             choices = found
-    fix = f'Say which in the campaign file: [recipients] phone = "…", one of: {", ".join(choices)}.'
-    raise InputError(problem, file=file, fix=fix)
+            lower = ""
+    fix = f'Say which in the campaign file: [recipients] phone = "…", one of: {", ".join(choices)}.{lower}'
+    raise InputError(mask_text(problem), file=file, fix=mask_text(fix))
 
 
 def _holds_numbers(column: pl.DataFrame) -> bool:

@@ -42,8 +42,8 @@ def reason_meaning(code: str) -> str:
 
 
 _MEANINGS: dict[Reason, str] = {
-    Reason.RAGGED_ROW: "the row has more cells than the header",
-    Reason.HIDDEN_ROW: "the row is hidden by a filter in the spreadsheet",
+    Reason.RAGGED_ROW: "too many cells in the row, or quotes that do not pair",
+    Reason.HIDDEN_ROW: "the row is hidden in the spreadsheet",
     Reason.MISSING: "no number",
     Reason.ROUNDED_BY_SPREADSHEET: "the spreadsheet has rounded the number; its digits are lost",
     Reason.CONTAINS_LETTERS: "letters in the number",
@@ -53,11 +53,11 @@ _MEANINGS: dict[Reason, str] = {
     Reason.TOO_LONG: "too many digits",
     Reason.FOREIGN: "a number of another country",
     Reason.NOT_MOBILE: "not a mobile number",
-    Reason.INVALID_NUMBER: "no such number range in Uganda",
+    Reason.INVALID_NUMBER: "no such number in Uganda, or a sign or a fraction in it",
     Reason.OPTED_OUT: "the person has opted out",
     Reason.DUPLICATE: "the same number stands earlier in the list",
     Reason.ALREADY_SENT: "the same text was sent to this number already",
-    Reason.MISSING_MERGE_FIELD: "a merge field is empty",
+    Reason.MISSING_MERGE_FIELD: "a merge field is empty or a spreadsheet error",
     Reason.EMPTY_MESSAGE: "the message is empty",
     Reason.MESSAGE_TOO_LONG: "the message has more segments than allowed",
 }

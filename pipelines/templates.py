@@ -3,7 +3,8 @@
 A merge field is the name of a column between braces, `{first_name}`, with what to write for people whose cell is empty
 after a bar: `{first_name|friend}` (`{title|}` writes nothing). `{{` and `}}` write braces. There is nothing else: the
 name is looked up as it stands, so that `{name.upper}` or `{amount:,}` are names of columns that do not exist. Names may
-hold spaces, as headers do; white space around names and defaults does not count.
+hold spaces, as headers do; white space around names and defaults does not count. A cell with an error of a spreadsheet
+(`#N/A`, `#DIV/0!`) counts as empty.
 
 Every line break, of the text and of what is filled in, is written as one LF: CR LF would cost a septet more.
 """
@@ -24,6 +25,13 @@ from pipelines.segments import INVISIBLE
 BLANK = (
     " \t\n\v\f\r\x1c\x1d\x1e\x1f\x85\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000" + INVISIBLE
+)
+
+# What stands in a cell that a spreadsheet could not work out, in the words of Excel, LibreOffice and Google Sheets
+# (`Err:502`). A cell that only looks like one, `#WINNER!`, is somebody's text.
+SPREADSHEET_ERROR = (
+    r"^(?:#N/A|#(?:REF|DIV/0|VALUE|NAME|NUM|NULL|SPILL|CALC|FIELD|CONNECT|BLOCKED|UNKNOWN|BUSY|ERROR)[!?]"
+    r"|#GETTING_DATA|Err:5\d\d)$"
 )
 
 _ALLOWED = "Allowed are {column}, {column|default}, and {{ and }} for braces."

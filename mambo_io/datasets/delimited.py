@@ -319,11 +319,20 @@ def _decoded(path: Path, codec: str, errors: str) -> Iterator[str]:
 
 
 def _utf16_without_bom(head: bytes) -> str | None:
-    """Digits, separators and Latin letters have a NUL behind them (LE) or before (BE); other text has none at all."""
+    """Digits, separators and Latin letters have a NUL behind them (LE) or before (BE); other text has none at all.
+
+    So has the first line break, which tells UTF-16 from other text that holds a NUL somewhere.
+    """
     before, behind = head[0::2], head[1::2]
-    enough = len(head) // 200
-    if behind.count(0) > enough and 0 not in before:
+    enough = max(2, len(head) // 200)
+    first = re.search(rb"[\r\n]", head)
+    at = first.start() if first else None
+    if (
+        behind.count(0) > enough
+        and 0 not in before
+        and (at is None or (at % 2 == 0 and head[at + 1 : at + 2] == b"\0"))
+    ):
         return "utf-16-le"
-    if before.count(0) > enough and 0 not in behind:
+    if before.count(0) > enough and 0 not in behind and (at is None or (at % 2 == 1 and head[at - 1] == 0)):
         return "utf-16-be"
     return None

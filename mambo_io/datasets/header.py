@@ -23,6 +23,7 @@ RESERVED = frozenset(
 )  # fmt: skip
 
 _INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u200c\u200d\u2060"))
+_HEADER_ROW = "header_row = 2, or --header-row 2"  # the key of a campaign file, and the option of commands
 _PHONE_LIKE = re.compile(r"\+?\d[\d\s().-]*")
 
 
@@ -47,9 +48,7 @@ def read_names(raw: Sequence[str], *, file: Path, row: int, first_column: int = 
     check_columns(len(raw), file)
     wanted = [" ".join(cell.translate(_INVISIBLE).split()) for cell in raw]
     if not any(wanted):
-        raise InputError(
-            "no column names here", file=file, row=row, fix="Say which row holds them: header_row = the row's number."
-        )
+        raise InputError("no column names here", file=file, row=row, fix=f"Say which row holds them: {_HEADER_ROW}.")
     for name in wanted:
         if _PHONE_LIKE.fullmatch(name) and 9 <= sum(map(str.isdigit, name)) <= 15:
             raise InputError(
@@ -57,7 +56,7 @@ def read_names(raw: Sequence[str], *, file: Path, row: int, first_column: int = 
                 file=file,
                 row=row,
                 value=name,
-                fix="Put a row with column names above the first person, or say which row holds them (header_row).",
+                fix=f"Put a row with column names above the first person, or say which row holds them: {_HEADER_ROW}.",
             )
 
     times = Counter(wanted)

@@ -15,6 +15,7 @@ from mambo_io.masking import mask_text
 from mambo_io.window import KAMPALA
 
 _INT64 = 2**63
+_DIGITS = 15  # that a float keeps of any decimal number; the 16th and 17th are the noise of binary arithmetic
 _CELL_BYTES = 16  # of polars' memory for a cell, its text not counted
 _PLAIN = (pl.String, pl.Categorical, pl.Enum, pl.Null)
 
@@ -44,6 +45,8 @@ def open_table(path: Path, date_format: str) -> Table:
             frame = scan.select(*cells, flaw=pl.lit(None, pl.String)).collect(engine="streaming")
         except (pl.exceptions.PolarsError, OSError):
             raise _damaged(path) from None
+        floats = [cell for cell, name in zip(columns(len(texts)), texts, strict=True) if schema[name].is_float()]
+        frame = frame.with_columns(_without_noise(frame[cell]) for cell in floats)
         return frame.with_row_index("row", offset=2).cast({"row": pl.Int64})
 
     return Table(header, notes, rows)
@@ -76,7 +79,7 @@ def as_text(cell: pl.Expr, dtype: pl.DataType, date_format: str) -> pl.Expr | No
     """`cell` as text; None for a type that has no plain text (lists, structs, binary, durations).
 
     Whole floats are written in digits: a column of numbers with one empty cell often arrives as floats. Moments
-    with a time zone are told in Kampala's. The forms are those of `workbook.cell_text`.
+    with a time zone are told in Kampala's. The forms are those of `workbook.cell_text`, once `_without_noise`.
     """
     if dtype in _PLAIN:
         return cell.cast(pl.String).str.replace_all("\0", "", literal=True)
@@ -98,6 +101,16 @@ def as_text(cell: pl.Expr, dtype: pl.DataType, date_format: str) -> pl.Expr | No
         midnight = local.dt.time() == pl.time(0, 0, 0)
         return pl.when(midnight).then(day).otherwise(day + " " + _clock(local.dt.time()))
     return None
+
+
+def _without_noise(numbers: pl.Series) -> pl.Series:
+    """Written floats with `_DIGITS` digits at most. Few fractions have more, so only those are looked at."""
+    long = (numbers.str.len_bytes() > _DIGITS + len(".")).arg_true()
+    long = long.filter(numbers.gather(long).str.contains(".", literal=True))
+    if not len(long):
+        return numbers
+    rounded = numbers.gather(long).cast(pl.Float64).round_sig_figs(_DIGITS).cast(pl.String)
+    return numbers.scatter(long, rounded.str.strip_suffix(".0"))
 
 
 def _clock(time: pl.Expr) -> pl.Expr:

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, TypeAlias
 from xml.etree import ElementTree
@@ -91,7 +92,8 @@ def open_table(path: Path, sheet: str | None, header_row: int, date_format: str)
 def cell_text(value: Cell, date_format: str) -> str:
     """The cell as a person reads it: whole numbers in digits, dates by `date_format`, `08:30`, TRUE.
 
-    A time of day stands behind its date. NUL, which no database takes, is left out.
+    Of a fraction 15 digits, all that Excel shows: it stores `=4.35*100` as 434.99999999999994, which is 435. A time of
+    day stands behind its date. NUL, which no database takes, is left out.
     """
     match value:
         case str():
@@ -100,6 +102,9 @@ def cell_text(value: Cell, date_format: str) -> str:
             return str(value).upper()
         case float() if value.is_integer():
             return str(int(value))
+        case float():
+            digits = f"{value:.15g}"
+            return format(Decimal(digits), "f") if "e" in digits else digits
         case dt.datetime():
             value = (value + dt.timedelta(milliseconds=500)).replace(microsecond=0)
             return f"{value.strftime(date_format)} {_clock(value.time())}"

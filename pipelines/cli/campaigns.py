@@ -45,7 +45,7 @@ def new(name: str, file: Path, /, *, phone: str | None = None, sheet: str | None
     from pipelines.campaign_file import campaign_file_for
 
     target = Path(f"{name}.toml")
-    text = campaign_file_for(name, file, target, phone=phone, sheet=sheet, header_row=header_row)
+    text, notes = campaign_file_for(name, file, target, phone=phone, sheet=sheet, header_row=header_row)
     try:
         with target.open("x", encoding="utf-8") as written:
             written.write(text)
@@ -53,6 +53,8 @@ def new(name: str, file: Path, /, *, phone: str | None = None, sheet: str | None
         raise InputError("exists already", file=target, fix="Choose another name, or edit that file.") from None
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", file=target) from None
+    for note in notes:
+        screens.say(f"Note: {note}")
     screens.say(f"{target} is written. Put in your message, then:", command=f"mambo estimate {target}")
     return 0
 

@@ -296,6 +296,25 @@ def test_a_new_campaign_over_a_sheet_that_has_to_be_named(cli: Cli) -> None:
     assert cli("estimate", "flour-day.toml", "--json").json["sendable"] == 1
 
 
+def test_a_new_campaign_tells_what_was_noticed_and_asks_where_it_is_not_plain(cli: Cli) -> None:
+    cli.write("twice.csv", "Name,phone,phone,Phone\nJane,0772123456,0772123457,0772123458\n")
+    cli.write("title.csv", "Clinic list,,\nName,Phone,Town\nJane,0772123456,Gulu\n")
+
+    refused = cli.refused("new", "twice", "twice.csv")
+    assert "not plain which column holds the telephone numbers" in refused
+    assert "phone_1, phone_2, Phone." in refused
+    assert "If the column names stand in a lower row, say which: --header-row 2." in cli.refused(
+        "new", "t", "title.csv"
+    )
+
+    assert cli("new", "twice", "twice.csv", "--phone", "Phone").out == (
+        "Note: 2 columns are named 'phone': column 2 is read as 'phone_1'.\n"
+        "Note: 2 columns are named 'phone': column 3 is read as 'phone_2'.\n"
+        "twice.toml is written. Put in your message, then: mambo estimate twice.toml\n"
+    )
+    assert cli("new", "title", "title.csv", "--header-row", "2").code == 0
+
+
 def test_campaign_and_list_may_stand_in_another_folder(cli: Cli, api: SandboxHandle) -> None:
     """Names of files may look like markup, too."""
     folder = cli.folder / "lists [bold]"

@@ -18,7 +18,11 @@ from support.sms_packer import encode
 ODD = st.sampled_from("€[\f\\^ŋ\N{GRINNING FACE}’–@\r\n-]&~") | st.characters(exclude_categories=["Cs"])
 RUN = st.builds(str.__mul__, st.just("a") | ODD, st.integers(0, 5) | st.integers(60, 160))
 TEXTS = st.lists(st.none() | st.lists(RUN, max_size=8).map("".join), max_size=12)
-CELLS = st.none() | st.text(st.sampled_from("aé{}|\\$ \u00a0\u200b\r\n“…ŋ"), max_size=6)
+ERRORS = ["#N/A", "#DIV/0!", "Err:502"]
+CELLS = st.none() | st.text(st.sampled_from("aé{}|\\$#! \u00a0\u200b\r\n“…ŋ"), max_size=6)
+CELLS |= st.tuples(st.sampled_from(["", " ", "a"]), st.sampled_from(ERRORS), st.sampled_from(["", "\u200b", "!"])).map(
+    "".join
+)
 
 
 @given(TEXTS)
@@ -83,6 +87,8 @@ def by_hand(pieces: list[str], cells: dict[str, str | None], *, smart: bool) -> 
         elif piece.startswith("{"):
             column, bar, default = (part.strip() for part in piece[1:-1].partition("|"))
             value = (cells[column] or "").strip(BLANK)
+            if value in ERRORS:
+                value = ""
             if not value and not bar:
                 return None, "missing_merge_field"
             written += value or default

@@ -294,6 +294,8 @@ def test_what_is_required(tmp_path: Path, old: str, new: str, message: str) -> N
         ("sending", "max_cost_ugx = -5", "max_cost_ugx: '-5' is not allowed. Write a whole number of shillings"),
         ("sending", "max_cost_ugx = 0", "max_cost_ugx: '0' is not allowed"),
         ("sending", "max_cost_ugx = 600.000", "max_cost_ugx: '600.0' is not allowed. Write a whole number"),
+        ("sending", "max_cost_ugx = 100000.5", "max_cost_ugx: '100000.5' is not allowed. Write a whole number"),
+        ("sending", "max_cost_ugx = 772123456.5", "max_cost_ugx: '•••565' is not allowed"),
         ("sending", "chunk_size = 0", "chunk_size: '0' is not allowed. Write a whole number from 1 to 1000."),
         ("sending", "chunk_size = 1001", "chunk_size: '1001' is not allowed. Write a whole number from 1 to 1000."),
         ("sending", "concurrency = 65", "concurrency: '65' is not allowed. Write a whole number from 1 to 64."),
@@ -315,7 +317,10 @@ def test_what_is_required(tmp_path: Path, old: str, new: str, message: str) -> N
         # Reading the list
         ("recipients", "header_row = 0", "header_row: '0' is not allowed. Write the number of the row that holds the"),
         ("recipients", "phone = 3", "phone: '3' is not allowed. Write the name of a column: phone = \"phone\"."),
-        ("recipients", 'date_format = "%Q"', "date_format: '%Q' is not allowed. Write a format as of strftime: date_"),
+        ("recipients", 'date_format = "%Q"', "date_format: '%Q' is not allowed. Write %d for the day, %m for"),
+        ("recipients", 'date_format = "dd/mm/yyyy"', ("date_format: 'dd/mm/yyyy' is not allowed. Write %d for the day, "
+                       '%m for the month and %Y for the year: date_format = "%d/%m/%Y".')),
+        ("recipients", 'date_format = "100%%"', "date_format: '100%%' is not allowed"),
         ("recipients", 'several = "last"', "several: 'last' is not allowed. Write \"reject\" or \"first\"."),
         ("recipients", 'duplicates = "send"', "duplicates: 'send' is not allowed. Write \"reject\" or \"same_text\"."),
         ("recipients", "hidden_rows = true", "hidden_rows: 'true' is not allowed. Write \"send\" or \"skip\"."),
@@ -338,6 +343,8 @@ def test_what_is_required(tmp_path: Path, old: str, new: str, message: str) -> N
         ("schedule", 'cron = "0 9 1 * MON"', "cron: '0 9 1 * MON' names days of the month and days of the week; one"),
         ("schedule", 'cron = "@daily"', "cron: '@daily' is no cron line"),
         ("schedule", 'at = "tomorrow"', "at: 'tomorrow' is no date with a time. Write a local time, or a list of"),
+        ("schedule", 'at = "01/12/2026 09:00"', "at: '01/12/2026 09:00' is no date with a time"),
+        ("schedule", 'at = "0772123456"', "at: '•••456' is no date with a time"),
         ("schedule", 'at = "2026-02-30 09:00"', "at: '2026-02-30 09:00' names a day or an hour that does not exist"),
         ("schedule", "at = 2026-12-01", "at: '2026-12-01' is no date with a time"),
         ("schedule", "at = 2026-12-01T09:00:00+03:00", ("at: '2026-12-01 09:00:00+03:00' is no plain local time; the "

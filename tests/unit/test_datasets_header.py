@@ -64,7 +64,9 @@ def test_a_phone_number_is_no_column_name(cell: str) -> None:
 
 
 def test_a_blank_header_says_what_to_do() -> None:
-    with pytest.raises(InputError, match=r"row 1: no column names here\. Say which row holds them: header_row"):
+    with pytest.raises(
+        InputError, match=r"row 1: no column names here\. Say which row holds them: header_row = 2, or --header-row 2"
+    ):
         read_names(["", " ", "\ufeff"], file=FILE, row=1)
 
 

@@ -27,6 +27,12 @@ NOON_UTC = moment("2026-01-11T12:00+00:00")
             ["256772123456", "1.5", None, None, "0"],
             id="floats: whole ones in digits",
         ),
+        pytest.param(
+            pl.Series([0.1 + 0.2, 4.35 * 100, 1 / 3, -2.5, 772900002.0000001, 123456789012345.6]),
+            ["0.3", "435", "0.333333333333333", "-2.5", "772900002", "123456789012346"],
+            id="fractions have 15 digits",
+        ),
+        pytest.param(pl.Series([0.1, 1.5], dtype=pl.Float32), ["0.1", "1.5"], id="short floats"),
         pytest.param(pl.Series([1e20]), ["1e+20"], id="a float beyond whole numbers"),
         pytest.param(pl.Series([Decimal("12.50")]), ["12.50"], id="decimals"),
         pytest.param(pl.Series([True, False]), ["TRUE", "FALSE"], id="booleans, as spreadsheets write them"),

@@ -75,6 +75,13 @@ def text(value: str) -> str:
             id="number with a format: the zero is not in it",
         ),
         pytest.param(lambda s, b: s.write_number(1, 0, 1.1), "1.1", id="fraction"),
+        pytest.param(lambda s, b: s.write_formula(1, 0, "=0.1+0.2", None, 0.30000000000000004), "0.3", id="a sum"),
+        pytest.param(lambda s, b: s.write_formula(1, 0, "=4.35*100", None, 434.99999999999994), "435", id="a product"),
+        pytest.param(lambda s, b: s.write_formula(1, 0, "=1/3", None, 1 / 3), "0.333333333333333", id="a third"),
+        pytest.param(lambda s, b: s.write_formula(1, 0, "=1/4E4", None, 2.5e-05), "0.000025", id="no exponent"),
+        pytest.param(
+            lambda s, b: s.write_formula(1, 0, "=B2+A2", None, 772900002.00000012), "772900002", id="computed number"
+        ),
         pytest.param(lambda s, b: s.write_number(1, 0, -5), "-5", id="negative"),
         pytest.param(lambda s, b: s.write_number(1, 0, 0), "0", id="zero"),
         pytest.param(lambda s, b: s.write_boolean(1, 0, True), "TRUE", id="boolean"),

@@ -226,9 +226,9 @@ def test_rows_without_a_time_are_reports_as_well(tmp_path: Path) -> None:
     ("cell", "problem"),
     [
         ("yesterday", "'yesterday' is no time that can be read"),
-        ("31/02/2026 12:00", "is no time that can be read"),
+        ("31/02/2026 12:00", "'31/02/2026 12:00' is no time that can be read"),
         ("03/25/2026 12:00", "is no time that can be read"),
-        ("03/11/2026 12:00", "lies ahead of us; the day is read before the month"),
+        ("03/11/2026 12:00", "'03/11/2026 12:00' lies ahead of us; the day is read before the month"),
     ],
 )
 def test_a_time_that_cannot_be_is_refused(tmp_path: Path, cell: str, problem: str) -> None:

@@ -32,6 +32,13 @@ TOLD: dict[str, tuple[InputError, str]] = {
     "the first row": (InputError("is odd", row=0), "row 0: is odd"),
     "an empty value": (InputError("is no name", value=""), "'' is no name"),
     "a value that is no text": (InputError("is no price", value=-5), "'-5' is no price"),
+    "an amount": (
+        InputError("is no whole number", key="max_cost_ugx", value=1234567.5),
+        ("max_cost_ugx: '1234567.5' is no whole number"),
+    ),
+    "an amount with as many digits as a number has": (InputError("is odd", value=772123456), "'•••456' is odd"),
+    "the same digits as text": (InputError("is odd", value="1234567.5"), "'•••675' is odd"),
+    "a date": (InputError("is no day", value="31/02/2026"), "'31/02/2026' is no day"),
     "a number in a value": (
         InputError("is a duplicate", value="+256 772 123456"),
         "'+256772•••456' is a duplicate",

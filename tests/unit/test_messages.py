@@ -73,6 +73,23 @@ def test_what_a_cell_becomes(text: str, cell: str | None, message: str) -> None:
     assert rendered(text, [cell]) == [(message, None)]
 
 
+@pytest.mark.parametrize(
+    "error",
+    ["#N/A", "#REF!", "#DIV/0!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!", "#SPILL!", "#ERROR!", "#GETTING_DATA",
+     "Err:502", "Err:522", " #N/A\u00a0", "\tErr:508 "],
+)  # fmt: skip
+def test_what_a_spreadsheet_could_not_work_out_is_sent_to_nobody(error: str) -> None:
+    assert rendered("UGX {name}.", [error, "5"]) == [(None, "missing_merge_field"), ("UGX 5.", None)]
+    assert rendered("UGX {name|0}.", [error, None]) == [("UGX 0.", None)] * 2
+
+
+@pytest.mark.parametrize(
+    "text", ["#1", "#WINNER!", "#N/A!", "n/a", "#NAMES", "# REF!", "Err:402", "Err:5021", "5 #N/A"]
+)
+def test_what_only_looks_like_such_an_error_is_a_text(text: str) -> None:
+    assert rendered("For {name|nobody}.", [text]) == [(f"For {text}.", None)]
+
+
 def test_a_message_with_nothing_left_is_empty() -> None:
     assert rendered("{name|} ", ["", "Jane"]) == [(None, "empty_message"), ("Jane", None)]
 

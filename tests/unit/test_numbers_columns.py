@@ -17,7 +17,8 @@ NUMBERS = ["0772123456", "0701 123 456", None, "N/A", "2.56772E+11"]
 @pytest.mark.parametrize(
     "header",
     ["phone", "Phone", "PHONE NUMBER", "phone_no", "Phone No.", "phoneNumber", "telephone", "tel", "Tel. No", "Mobile",
-     "mobile number", "Cell", "msisdn", "contact", "Contacts", "Number", "WhatsApp number", "Essimu", " phone "],
+     "mobile number", "Cell", "msisdn", "contact", "Contacts", "Number", "WhatsApp number", "Essimu", " phone ",
+     "Phone 1", "tel_2"],
 )  # fmt: skip
 def test_plain_headers(header: str) -> None:
     frame = pl.DataFrame({"name": ["Akello"] * 5, header: NUMBERS, "amount": ["5000000"] * 5})
@@ -40,7 +41,8 @@ def test_none_found_says_how_to_name_it() -> None:
         find_phone_column(frame, FILE)
     assert raised.value.message == (
         "people.csv: no column is plainly the phone column. Say which in the campaign file: "
-        '[recipients] phone = "…", one of: name, next of kin phone.'
+        '[recipients] phone = "…", one of: name, next of kin phone. '
+        "If the column names stand in a lower row, say which: header_row = 2."
     )
 
 
@@ -50,10 +52,24 @@ def test_a_phone_header_over_other_cells_is_named() -> None:
         find_phone_column(frame, FILE)
 
 
-def test_two_candidates_are_not_guessed_between() -> None:
-    frame = pl.DataFrame({"tel": NUMBERS, "name": ["Akello"] * 5, "mobile": NUMBERS})
-    with pytest.raises(InputError, match=r"more than one column.*one of: tel, mobile\."):
+@pytest.mark.parametrize(
+    "header",
+    [
+        ["tel", "mobile"],
+        ["phone", "Phone 2"],
+        ["phone_1", "phone_2", "Phone"],  # `phone,phone,Phone`, as the reader names them
+        ["Mobile_1_", "Tel"],
+    ],
+)
+def test_several_candidates_are_not_guessed_between(header: list[str]) -> None:
+    frame = pl.DataFrame({"name": ["Akello"] * 5} | dict.fromkeys(header, NUMBERS))
+    with pytest.raises(InputError, match=rf"more than one column.*one of: {', '.join(header)}\.$"):
         find_phone_column(frame, FILE)
+
+
+def test_a_second_phone_column_without_numbers_is_no_candidate() -> None:
+    frame = pl.DataFrame({"phone": NUMBERS, "Phone 2": [None, "Jane", None, None, "N/A"]})
+    assert find_phone_column(frame, FILE) == "phone"
 
 
 def _column(*, rounded: int, others: int) -> pl.DataFrame:

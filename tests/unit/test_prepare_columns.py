@@ -10,6 +10,7 @@ import pytest
 from mambo_io.datasets.header import RESERVED
 from mambo_io.errors import InputError
 from mambo_io.planning import write_plan
+from pipelines.reasons import reason_meaning
 from pipelines.schemas import RESULTS, check_frame
 from support.lists import ACCOUNT, new_ledger, prepared_of
 
@@ -206,7 +207,7 @@ def test_a_wrong_column_is_told_before_any_row_is_read(tmp_path: Path) -> None:
         pytest.param(
             "name,since\nJane,May\n",
             'no column is plainly the phone column. Say which in the campaign file: [recipients] phone = "…", '
-            "one of: name, since.",
+            "one of: name, since. If the column names stand in a lower row, say which: header_row = 2.",
             id="none",
         ),
         pytest.param(
@@ -215,6 +216,12 @@ def test_a_wrong_column_is_told_before_any_row_is_read(tmp_path: Path) -> None:
             "one of: phone, mobile.",
             id="two",
         ),
+        pytest.param(
+            "Phone,phone,Phone\n0772000001,0772000002,0772000003\n",
+            'more than one column may be the phone column. Say which in the campaign file: [recipients] phone = "…", '
+            "one of: Phone_1, phone, Phone_2.",
+            id="equal names",
+        ),
     ],
 )
 def test_only_columns_of_the_file_are_offered_as_phone_column(tmp_path: Path, people: str, told: str) -> None:
@@ -222,3 +229,21 @@ def test_only_columns_of_the_file_are_offered_as_phone_column(tmp_path: Path, pe
         prepared_of(tmp_path, people)
 
     assert caught.value.message == f"{tmp_path / 'people.csv'}: {told}"
+
+
+@pytest.mark.parametrize(
+    ("row", "meaning"),
+    [
+        ("0722123456,range", "no such number in Uganda, or a sign or a fraction in it"),
+        ("0772123460*,star", "no such number in Uganda, or a sign or a fraction in it"),
+        ("+256+772123456,plus", "no such number in Uganda, or a sign or a fraction in it"),
+        ("772123475.5,half", "no such number in Uganda, or a sign or a fraction in it"),
+        ("-772123456,minus", "no such number in Uganda, or a sign or a fraction in it"),
+        ("0772123456,a,b", "too many cells in the row, or quotes that do not pair"),
+        ('"D;0772123456,a', "too many cells in the row, or quotes that do not pair"),
+    ],
+)
+def test_the_meaning_of_a_reason_is_true_of_whom_it_is_given(tmp_path: Path, row: str, meaning: str) -> None:
+    rejected = prepared_of(tmp_path, f"Phone,Name\n{row}\n0772123457,Jane\n").frame["reject_reason"].to_list()
+
+    assert [reason and reason_meaning(reason) for reason in rejected] == [meaning, None]
