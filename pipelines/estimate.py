@@ -123,6 +123,7 @@ def make_estimate(
         notes=(*prepared.loaded.dataset.notes, *prepared.priced.notes, *_transactional(prepared, on_the_list=False)),
         warnings=(
             *_begun(prepared, ledger),
+            *prepared.priced.warnings,
             *_warnings(prepared, sendable, cost, balance),
             *_day_warnings(calls["expected_ugx"], starts_at, max_cost_per_day_ugx, account, ledger),
         ),

@@ -131,11 +131,11 @@ def estimate(
     person = ["msisdn", "text"] if campaign.recipients.duplicates == "same_text" else ["msisdn"]
     people = _reject(people, _stands_earlier(people, person), Reason.DUPLICATE)
     content = people["reject_reason"].is_null()
-    suppressed, notes = read_suppressions(campaign)
+    own = read_suppressions(campaign)
     listed = _on_the_list(ledger, people)
-    opt_outs = suppressed
+    opt_outs = own.numbers
     if not campaign.suppression.transactional:
-        opt_outs = pl.concat([suppressed, listed]).unique("msisdn", keep="first", maintain_order=True)
+        opt_outs = pl.concat([own.numbers, listed]).unique("msisdn", keep="first", maintain_order=True)
     people = _reject(people, pl.col("msisdn").is_in(opt_outs["msisdn"].implode()), Reason.OPTED_OUT)
     days = campaign.sending.repeat_guard_days
     seen_to: int | None = None
@@ -153,12 +153,13 @@ def estimate(
         people,
         texts,
         content,
-        suppressed,
+        own.numbers,
         _sources(people, opt_outs),
         sent_anyway,
         allow_repeat,
         seen_to,
-        (*_tariff_notes(campaign), *notes),
+        (*_tariff_notes(campaign), *own.notes),
+        own.warnings,
     )
 
 
