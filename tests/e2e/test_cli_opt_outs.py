@@ -235,7 +235,10 @@ def test_the_commands_of_the_page_are_understood() -> None:
 def test_who_is_on_the_list_is_left_out_of_every_campaign_of_every_account(cli: Cli, api: SandboxHandle) -> None:
     add(cli, JANE, "visit")
     cli.write("stop.csv", f"phone\n{AMOS}\n")
-    cli.campaign(suppression={"paths": ["stop.csv"]})
+    cli.campaign(suppression={"paths": ["stop.csv"]}, recipients={"keep": ["opt_out_source_"]})
+    header, *people = (cli.folder / "people.csv").read_text(encoding="utf-8").splitlines()
+    own_column = [f"{header},opt_out_source", *(f"{person},a column of their own" for person in people)]
+    cli.write("people.csv", "\n".join(own_column))
     estimated = cli("estimate", "clinic-day.toml", "--rejected", "rejected.csv")
     assert "Opted out, as known from: stop.csv 1, visit 1" in estimated.out
     rejected = pl.read_csv(cli.folder / "rejected.csv").select("row", "reject_reason", "opt_out_source")
