@@ -41,7 +41,7 @@ from sqlalchemy import (
 
 from mambo_io.errors import InputError
 from mambo_io.event_log import add_event
-from mambo_io.ledger import CampaignRow, campaign_row, to_us
+from mambo_io.ledger import PLAN_REPLACED, CampaignRow, campaign_row, to_us
 from mambo_io.model import FINAL_STATES, CampaignState, ChunkState
 from mambo_io.tables import (
     attempts,
@@ -59,7 +59,16 @@ ROWS_A_COMMIT = 50_000  # so that a sender beside us never waits long
 # Events whose detail holds counts, names of calls and codes, and nothing that a person wrote.
 _OUR_OWN_WORDS = frozenset(
     {
-        *("planned", "skipped", "send_started", "send_ended", "settling_started", "replies_recorded", "canary_waived"),
+        *(
+            "planned",
+            PLAN_REPLACED,
+            "skipped",
+            "send_started",
+            "send_ended",
+            "settling_started",
+            "replies_recorded",
+            "canary_waived",
+        ),
         *(
             "retry_refused",
             "deliveries_imported",

@@ -32,9 +32,10 @@ def history(connection: Connection, editions: Sequence[CampaignRow] | None) -> p
     `campaign`, `edition`, `event`, `who`, `detail` (null where there is none). None: what concerns the whole ledger,
     its list of opt-outs for one; `campaign` and `edition` are null then.
 
-    `event` is planned, approved, send_started, held, resumed, cancelled, paused, complete, settled, resolved, alerted,
-    alert_failed and others; of the ledger opt_outs_added, opt_out_removed, restored and others. Telephone numbers are
-    masked, also in what people wrote.
+    `event` is planned, plan_replaced (what stands before it was said of an earlier plan of the edition), approved,
+    send_started, held, resumed, cancelled, paused, complete, settled, resolved, alerted, alert_failed and others; of
+    the ledger opt_outs_added, opt_out_removed, restored and others. Telephone numbers are masked, also in what people
+    wrote.
     """
     e, k = events.c, campaigns.c
     of_them = e.campaign_id.is_(None) if editions is None else e.campaign_id.in_([edition.id for edition in editions])

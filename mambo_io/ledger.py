@@ -36,7 +36,8 @@ if TYPE_CHECKING:  # loading polars takes longer than summing millions of rows u
     import polars as pl
 
 US = 1_000_000  # microseconds in a second
-RUN_ENDS = (CampaignState.PAUSED, CampaignState.COMPLETE, "send_ended")  # events by which a sender tells its end
+PLAN_REPLACED = "plan_replaced"  # the event between those of an earlier plan of the edition and those of this one
+RUN_ENDS = (CampaignState.PAUSED, CampaignState.COMPLETE, "send_ended", PLAN_REPLACED)  # no sender is at work after it
 
 
 def to_us(at: datetime) -> int:
@@ -360,12 +361,14 @@ class Ledger:
         return int(found or 0)
 
     def approval(self, campaign: CampaignRow) -> Approval | None:
-        """Who approved the plan of this edition, and when; None while nobody has."""
+        """Who approved the plan of this edition, and when; None while nobody has. Not who approved an earlier plan."""
         e = events.c
+        of_it = e.campaign_id == campaign.id
+        replaced = select(func.max(e.id)).where(of_it, e.kind == PLAN_REPLACED).scalar_subquery()
         with self.store.reader() as connection:
             row = connection.execute(
                 select(e.who, e.at_us)
-                .where(e.campaign_id == campaign.id, e.kind == "approved")
+                .where(of_it, e.kind == "approved", e.id > func.coalesce(replaced, 0))
                 .order_by(e.id.desc())
                 .limit(1)
             ).one_or_none()

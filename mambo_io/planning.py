@@ -1,7 +1,8 @@
 """Writing a plan into the ledger: a campaign edition, its recipients and its calls.
 
 Rows go in at most 50,000 a commit in state `planning`, so that no other sender waits long; one last commit makes the
-plan `planned`. What a broken plan left is deleted at the next start. The campaign's lock must be held.
+plan `planned`. What a broken plan left is deleted at the next start. A plan that takes another's place takes over its
+events, so that all that was ever said of an edition stays in its history. The campaign's lock must be held.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from mambo_io import statements
 from mambo_io.bulk import insert_rows
 from mambo_io.errors import Stopped
 from mambo_io.event_log import add_event
-from mambo_io.ledger import CampaignRow, campaign_row, to_us
+from mambo_io.ledger import PLAN_REPLACED, CampaignRow, campaign_row, to_us
 from mambo_io.model import CampaignState, CanaryState, ChunkState, StopReason
-from mambo_io.tables import campaigns, chunks, recipients, suppressions
+from mambo_io.tables import campaigns, chunks, events, recipients, suppressions
 
 ROWS_A_COMMIT = 50_000
 
@@ -67,12 +68,11 @@ class Plan:
 def write_plan(connection: Connection, plan: Plan, *, who: str, awaits_approval: bool = False) -> CampaignRow:
     """Write `plan`, in the place of an earlier one of the same edition that never made a call.
 
-    Nothing is sent of one that `awaits_approval` before a person has approved it.
+    Nothing is sent of one that `awaits_approval` before a person has approved it, whoever approved the earlier one.
     """
-    delete_unstarted(connection, plan.name, plan.edition)
     now = datetime.now(UTC)
     with connection.begin():
-        campaign_id = _add_campaign(connection, plan, CampaignState.PLANNING, now)
+        campaign_id = _replace_plan(connection, plan, CampaignState.PLANNING, who, now)
     _insert_in_batches(connection, chunks, _chunk_rows(plan, campaign_id))
     for piece in plan.recipients:
         _insert_in_batches(connection, recipients, _recipient_rows(piece, plan.kept_columns, campaign_id))
@@ -99,9 +99,8 @@ def write_skipped(connection: Connection, plan: Plan, *, detail: str, who: str, 
     It takes the place of an earlier plan that never made a call.
     """
     assert not plan.rows, "nobody is planned in an edition that is skipped"
-    delete_unstarted(connection, plan.name, plan.edition)
     with connection.begin():
-        campaign_id = _add_campaign(connection, plan, CampaignState.SKIPPED, now)
+        campaign_id = _replace_plan(connection, plan, CampaignState.SKIPPED, who, now)
         end = {"stop_reason": StopReason.TOO_LATE.value, "stop_detail": detail, "ended_at_us": to_us(now)}
         skipped = _changed(connection, campaign_id, end)
         add_event(connection, skipped, "skipped", detail, who, now)
@@ -116,9 +115,20 @@ def _changed(connection: Connection, campaign_id: int, values: Mapping[str, obje
     )
 
 
-def _add_campaign(connection: Connection, plan: Plan, state: CampaignState, now: datetime) -> int:
-    campaign_id: int = connection.execute(
-        insert(campaigns).returning(campaigns.c.id),
+def _replace_plan(connection: Connection, plan: Plan, state: CampaignState, who: str, now: datetime) -> int:
+    """Add the campaign, in the place of a plan of the same edition and with its events; in the open transaction."""
+    earlier = _take_out(connection, plan.name, plan.edition)
+    campaign = _add_campaign(connection, plan, state, now)
+    if earlier is not None:
+        connection.execute(update(events).where(events.c.campaign_id == earlier.id).values(campaign_id=campaign.id))
+        if earlier.state != CampaignState.PLANNING:  # a broken one was never seen
+            add_event(connection, campaign, PLAN_REPLACED, None, who, now)
+    return campaign.id
+
+
+def _add_campaign(connection: Connection, plan: Plan, state: CampaignState, now: datetime) -> CampaignRow:
+    added = connection.execute(
+        insert(campaigns).returning(campaigns),
         {
             "name": plan.name,
             "edition": plan.edition,
@@ -145,8 +155,8 @@ def _add_campaign(connection: Connection, plan: Plan, state: CampaignState, now:
             "planned_at_us": to_us(now),
             "is_test": plan.is_test,
         },
-    ).scalar_one()
-    return campaign_id
+    )
+    return campaign_row(added.one())
 
 
 def write_suppressions(connection: Connection, campaign_id: int, suppressed: pl.DataFrame) -> None:
@@ -210,23 +220,33 @@ def _batches(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
         yield rows.slice(start, ROWS_A_COMMIT)
 
 
-def delete_unstarted(connection: Connection, name: str, edition: str) -> None:
-    """Delete the plan of an edition that never made a call, half written ones included; refuse any other."""
+def delete_broken(connection: Connection, name: str, edition: str) -> None:
+    """Delete what a planner that was killed has left, and what people wrote about the plan in whose place it was."""
     with connection.begin():
-        row = connection.execute(
-            select(campaigns.c.id, campaigns.c.first_call_at_us).where(
-                campaigns.c.name == name, campaigns.c.edition == edition
-            )
-        ).one_or_none()
+        broken = _take_out(connection, name, edition)
+        if broken is not None:
+            connection.execute(update(events).where(events.c.campaign_id == broken.id).values(detail=None))
+
+
+def _take_out(connection: Connection, name: str, edition: str) -> Any:
+    """Delete the plan of an edition that never made a call, half written ones included; refuse any other.
+
+    In the open transaction; what stood there (`id`, `state`), or None. Its events are left without a campaign.
+    """
+    row = connection.execute(
+        select(campaigns.c.id, campaigns.c.state, campaigns.c.first_call_at_us).where(
+            campaigns.c.name == name, campaigns.c.edition == edition
+        )
+    ).one_or_none()
     if row is None:
-        return
+        return None
     if row.first_call_at_us is not None:
         raise AssertionError(f"{name}/{edition} has begun; its plan is frozen")
-    with connection.begin():
-        stands = connection.execute(statements.OWN_STATE, {"the_campaign": row.id}).one()
-        if stands.held_by is not None or stands.state in (CampaignState.CANCELLED, CampaignState.SKIPPED):
-            said = "cancelled" if stands.held_by is None else f"paused by {stands.held_by}"
-            raise Stopped(f"{name}/{edition} was {said}; nothing was sent.")
-        for table in (recipients, chunks, suppressions):
-            connection.execute(delete(table).where(table.c.campaign_id == row.id))
-        connection.execute(delete(campaigns).where(campaigns.c.id == row.id))
+    stands = connection.execute(statements.OWN_STATE, {"the_campaign": row.id}).one()
+    if stands.held_by is not None or stands.state in (CampaignState.CANCELLED, CampaignState.SKIPPED):
+        said = "cancelled" if stands.held_by is None else f"paused by {stands.held_by}"
+        raise Stopped(f"{name}/{edition} was {said}; nothing was sent.")
+    for table in (recipients, chunks, suppressions):
+        connection.execute(delete(table).where(table.c.campaign_id == row.id))
+    connection.execute(delete(campaigns).where(campaigns.c.id == row.id))
+    return row

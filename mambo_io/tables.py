@@ -125,7 +125,7 @@ campaigns = Table(
     Column("is_test", Boolean, nullable=False, server_default=false()),  # the message to one's own phone
     Column("erased_at_us", BigInteger),  # since when its numbers and texts are being erased, or gone
     UniqueConstraint("name", "edition"),
-    sqlite_autoincrement=True,  # the events of a plan that was replaced are not those of the one after it
+    sqlite_autoincrement=True,  # who approves or pauses a plan that was replaced does not mean the one after it
 )
 
 recipients = Table(

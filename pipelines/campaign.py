@@ -25,6 +25,9 @@ from pipelines.schedule import SCHEDULE_HELP, Schedule
 CAMPAIGN_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _EDITION = re.compile(r"[A-Za-z0-9][A-Za-z0-9:+._-]{0,63}")
 
+# The message of a new campaign file: nobody is sent it.
+EXAMPLE_MESSAGE = "Write your message here."
+
 _NAME_HELP = "a name of a to z, 0 to 9 and dashes, 63 at most, such as clinic-day"
 
 

@@ -11,7 +11,7 @@ import polars as pl
 from mambo_io.datasets import read_dataset
 from mambo_io.errors import InputError
 from mambo_io.masking import mask_text
-from pipelines.campaign import check_campaign_name
+from pipelines.campaign import EXAMPLE_MESSAGE, check_campaign_name
 from pipelines.numbers import find_phone_column
 
 # A title above the column names is read as if it were one of them.
@@ -58,7 +58,7 @@ category = "customised"
 
 # A column in braces is filled in for each person{_in_one_line(example)}.
 # What stands after | is for empty cells and errors such as #N/A; without it, who has such a cell is left out.
-message = "Write your message here."
+message = {_toml(EXAMPLE_MESSAGE)}
 
 # Take this line out to send to real people; until then only a sandbox is allowed.
 sandbox_only = true

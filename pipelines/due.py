@@ -52,12 +52,11 @@ class Wanted:
         return f"{self.campaign}/{self.edition}"
 
 
-def missed(campaign: Campaign, ledger: Ledger | None, *, written_at: datetime, now: datetime) -> Wanted | None:
-    """The edition of the last scheduled time, if nothing is known of it, it is not too late for it, and the campaign
-    file had been written by then: a schedule begins with its file, not with a time before it."""
+def missed(campaign: Campaign, ledger: Ledger | None, *, now: datetime) -> Wanted | None:
+    """The edition of the last scheduled time, if nothing is known of it and it is not too late for it."""
     schedule = campaign.schedule
     at = None if schedule is None else schedule.last_time(now)
-    if schedule is None or at is None or at < written_at or not GRACE < now - at <= schedule.lateness:
+    if schedule is None or at is None or not GRACE < now - at <= schedule.lateness:
         return None
     edition = edition_of(at, schedule.zone)
     if ledger is not None and ledger.find(campaign.name, edition) is not None:

@@ -53,6 +53,7 @@ class Priced:
     allow_repeat: bool
     repeats_seen_to: int | None  # the account's newest call when repeats were looked for; None: they were not
     notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from mambo_io.ledger import CampaignRow, Ledger
 from mambo_io.leftovers import leftover_of, with_leftovers
 from mambo_io.model import CampaignState
 from mambo_io.overwriting import overwrite_file, overwrite_space, remove_copies, zero_what_is_freed
-from mambo_io.planning import delete_unstarted
+from mambo_io.planning import delete_broken
 from mambo_io.restored import nobody_sends
 from mambo_io.side_file import side_files
 from mambo_io.store import Store
@@ -99,7 +99,7 @@ def erase_editions(
         with store.locked_writer(row.label) as connection:
             zero_what_is_freed(connection)
             if row.state is CampaignState.PLANNING:  # what a planner that was killed has left
-                delete_unstarted(connection, row.name, row.edition)
+                delete_broken(connection, row.name, row.edition)
                 continue
             removed += _brought_back(store, connection, row, who=who, now=now)
             current = next(each for each in editions(connection) if each.id == row.id)

@@ -12,6 +12,7 @@ from mambo_io.ledger import Ledger
 from mambo_io.masking import mask_text
 from mambo_io.model import Category
 from mambo_io.window import KAMPALA, Window, day_start
+from pipelines.campaign import EXAMPLE_MESSAGE
 from pipelines.edition import Prepared
 from pipelines.messages import measure_messages
 from pipelines.numbers import likely_unsupported, rounding_suspicion
@@ -123,6 +124,7 @@ def make_estimate(
         notes=(*prepared.loaded.dataset.notes, *prepared.priced.notes, *_transactional(prepared, on_the_list=False)),
         warnings=(
             *_begun(prepared, ledger),
+            *prepared.priced.warnings,
             *_warnings(prepared, sendable, cost, balance),
             *_day_warnings(calls["expected_ugx"], starts_at, max_cost_per_day_ugx, account, ledger),
         ),
@@ -158,6 +160,8 @@ def _samples(people: pl.DataFrame, texts: Texts) -> Iterator[Sample]:
 def _obstacles(prepared: Prepared, sendable: int, cost: int) -> Iterator[str]:
     campaign = prepared.campaign
     yield from prepared.loaded.obstacles
+    if campaign.message.strip() == EXAMPLE_MESSAGE:
+        yield "message is still the example of `mambo new`. Write what people are to read."
     budget, most = campaign.sending.max_cost_ugx, campaign.max_recipients
     if budget is not None and cost > budget:
         yield f"sending would cost UGX {cost:,}, and [sending] max_cost_ugx is {budget:,}. Raise it, or send less."

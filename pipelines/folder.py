@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mambo_io.errors import InputError
 from pipelines.campaign import Campaign, load_campaign
+from pipelines.edition import file_version
+from pipelines.prepare import check_files
 
 
 @dataclass(frozen=True, slots=True)
 class CampaignFile:
-    """A campaign file as it stands there; `problem` instead of a campaign where it cannot be one."""
+    """A campaign file as it stands there; `problem` instead of a campaign where it cannot be one.
+
+    Of a campaign with a schedule `list_problem` says why nothing could be sent as its lists are now: they may be other
+    ones at its time. `changed_at` is when one of all these files was written last.
+    """
 
     path: Path
     version: tuple[int, ...]
     written_at: datetime
     campaign: Campaign | None
     problem: str | None
+    list_problem: str | None = None
+    changed_at: datetime = field(default=datetime.min.replace(tzinfo=UTC), compare=False)
+    lists_version: tuple[tuple[int, ...], ...] | None = field(default=None, compare=False)
+
+    def problem_at(self, now: datetime) -> str | None:
+        """`list_problem` of a campaign that has a time to come, or one for which it is not too late yet."""
+        schedule = None if self.campaign is None else self.campaign.schedule
+        if schedule is None or not schedule.next_times(now - schedule.lateness, 1):
+            return None
+        return self.list_problem
 
 
 class CampaignFolder:
@@ -50,6 +66,7 @@ class CampaignFolder:
             file = loaded.get(path)
             if file is None or file.version != version:
                 file = _read(path, version, datetime.fromtimestamp(found.st_mtime, UTC))
+            file = _with_lists(file)
             self._loaded[path] = file
             if file.campaign is not None:
                 other = names.setdefault(file.campaign.name, path)
@@ -79,3 +96,21 @@ def _read(path: Path, version: tuple[int, ...], written_at: datetime) -> Campaig
         return CampaignFile(path, version, written_at, load_campaign(path), None)
     except InputError as error:
         return CampaignFile(path, version, written_at, None, error.message)
+
+
+def _with_lists(file: CampaignFile) -> CampaignFile:
+    """With what its lists say, which are looked at again when one of them has changed."""
+    campaign = file.campaign
+    if campaign is None or campaign.schedule is None:
+        return file
+    version = tuple(map(file_version, (campaign.recipients_path, *campaign.suppression_paths)))
+    if version == file.lists_version:
+        return file
+    problem = None
+    try:
+        check_files(campaign)
+    except InputError as error:
+        problem = error.message
+    written = [datetime.fromtimestamp(each[-1] / 1e9, UTC) for each in version if each]
+    changed_at = max([file.written_at, *written])
+    return replace(file, list_problem=problem, changed_at=changed_at, lists_version=version)

@@ -78,6 +78,25 @@ def judge_number(raw: str | None, *, several: Several = "reject") -> NumberVerdi
     return verdict
 
 
+def judge_each_number(raw: str | None) -> list[NumberVerdict]:
+    """Read every number of a cell that names people who want no messages; never raises.
+
+    Where more stands in it than one number, each complete one is judged by itself. A verdict with a reason says that
+    something in the cell is not read: an incomplete number, letters, or one that is no mobile number of Uganda. This
+    is no way to find out whom to message: `O773000003` may mean somebody else.
+    """
+    verdict = judge_number(raw)
+    if verdict.reason is None or verdict.reason is Reason.MISSING:
+        return [verdict]
+    text = _without_labels(_plain(raw or ""))
+    if len(numbers := _complete_numbers(text)) > 1:
+        is_all = "".join(numbers) == _digits(text)
+        return [*map(judge_number, numbers), *([] if is_all else [verdict])]
+    pieces = _BESIDE_NUMBERS.split(text)
+    each = [found for piece in pieces for found in judge_each_number(piece)] if len(pieces) > 1 else []
+    return [*(found for found in each if found.e164), verdict]
+
+
 # --- characters ------------------------------------------------------------------------------------------------------
 
 _INVISIBLE_CATEGORIES = {"Cc", "Cf", "Zs", "Zl", "Zp"}  # controls, joiners and bidi marks, spaces, line breaks
@@ -212,6 +231,7 @@ def depends_on_every_digit(raw: str) -> bool:
 _BETWEEN_NUMBERS = re.compile(r"[/,;&|\\]|(?<![a-z])(?:or|and)(?![a-z])", re.IGNORECASE)
 _ONLY_NUMBERS = re.compile(r"[\d\s+()\-.']*")
 _ONE_NUMBER = re.compile(r"[\d\s+()\-.'/,]*")
+_BESIDE_NUMBERS = re.compile(r"[^\d\s+()\-.']+")
 _SET_APART = re.compile(r"[/,] *\d$|\( *\d{1,2} *\)$")  # `077212345/6` is short for two numbers, `(2)` a footnote
 _RUN_OF_DIGITS = re.compile(r"\+[\s(]*\d+|\d+")
 _COMPLETE = re.compile(r"(?:(?:\+|00)?256)?0?[2-9]\d{8}|\+(?!256)\d{8,15}")

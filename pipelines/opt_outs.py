@@ -10,14 +10,17 @@ import polars as pl
 from sqlalchemy import Connection
 
 from mambo_io import opt_outs
-from mambo_io.datasets import open_dataset, read_dataset, write_dataset
+from mambo_io.datasets import Dataset, open_dataset, read_dataset, write_dataset
 from mambo_io.datasets.header import RESERVED
 from mambo_io.errors import InputError
 from mambo_io.ledger import to_us
 from mambo_io.masking import mask_text
 from pipelines.campaign import Campaign
 from pipelines.delivery_times import read_times
+from pipelines.frames import REASONS
+from pipelines.number_rules import judge_each_number
 from pipelines.numbers import PHONE_SAMPLE_ROWS, find_phone_column, read_msisdns
+from pipelines.reasons import Reason
 
 _NAMED = 10  # rows or columns that a message lists
 
@@ -25,8 +28,17 @@ SUPPRESSED = {"msisdn": pl.Int64, "source": pl.String}
 
 
 @dataclass(frozen=True, slots=True)
+class OwnOptOuts:
+    """The campaign's own opt-out files: `numbers` (`SUPPRESSED`), and what a person should know of the reading."""
+
+    numbers: pl.DataFrame
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]  # somebody who is meant by these rows may be messaged
+
+
+@dataclass(frozen=True, slots=True)
 class UnreadRows:
-    """Rows of a file that hold back nobody, for one reason (`Reason`)."""
+    """Rows that could not be read in full, for one reason (`Reason`): only complete numbers in them hold back."""
 
     reason: str
     rows: int
@@ -35,19 +47,21 @@ class UnreadRows:
 
 @dataclass(frozen=True, slots=True)
 class ImportedOptOuts:
-    """What became of a file; the counts from `added` on add up to `rows`. No number."""
+    """What became of a file, without any number in it; the counts from `added` to `repeated` add up to `numbers`."""
 
     file: str
     source: str
     phone_column: str
     since_column: str | None
     rows: int
+    numbers: int  # a row may hold several
     added: int
     earlier: int  # on the list already, since a later day: the day and the source of this file stand there now
     known: int  # on the list already, since that day or an earlier one
     repeated: int  # a number that stands in the file once more, with an earlier or the same day
-    unread: int
+    unread: int  # rows
     unread_rows: tuple[UnreadRows, ...]
+    notes: tuple[str, ...]
 
 
 def import_opt_outs(
@@ -66,8 +80,9 @@ def import_opt_outs(
     """Put the numbers of a file on the ledger's list.
 
     `phone` is the column with the numbers (None: the only one, or the one that is plain), `since` that with the days
-    (None, and empty cells: `now`), `source` where they are known from (None: the file's name). `rejected` is a file for
-    the rows that could not be read: row, phone_raw, reject_reason. Importing the same again changes nothing.
+    (None, and empty cells: `now`), `source` where they are known from (None: the file's name). Every complete number of
+    a cell counts, also in a hidden or ragged row. `rejected` is a file for the rows that could not be read in full:
+    row, phone_raw, reject_reason. Importing the same again changes nothing.
 
     Raises `InputError` (nothing was changed) for a file that cannot be read, a column that is not there or not plain,
     when no row is a mobile number of Uganda, and for a day that cannot be read or lies ahead.
@@ -76,7 +91,8 @@ def import_opt_outs(
     for option, name in (("--phone", phone), ("--since", since)):
         if name is not None and _read_as(name) not in opened.header:
             raise InputError("is no column of it", file=file, key=option, value=name, fix=_choices(opened.header))
-    lines = opened.read().source
+    dataset = opened.read()
+    lines = dataset.source
     names = [name for name in opened.header if name not in ("row", "reject_reason")]
     if phone is None:
         its_phone = _opt_out_column(
@@ -85,18 +101,17 @@ def import_opt_outs(
     else:
         its_phone = _read_as(phone)
     its_since = pl.lit(None, pl.String) if since is None else pl.col(_read_as(since))
-    wanted = lines.select("row", "reject_reason", pl.col(its_phone).alias("phone_raw"), its_since.alias("since_raw"))
-    judged = read_msisdns(wanted, column="phone_raw").drop("network_guess").collect()
-    good, unread = judged.filter(pl.col("msisdn").is_not_null()), judged.filter(pl.col("msisdn").is_null())
+    cells = lines.select("row", pl.col(its_phone).alias("phone_raw"), its_since.alias("since_raw")).collect()
+    good, unread = _read_cells(cells)
     if good.is_empty():
         raise InputError(
-            f"none of its {judged.height:,} rows is a mobile number of Uganda{_reasons(unread)}",
+            f"none of its {cells.height:,} rows is a mobile number of Uganda{_reasons(unread)}",
             file=file,
             fix=f'Say which column holds the numbers: --phone "…". {_choices(names)}',
         )
     entries = good.select("msisdn", _since_us(good, file, since, now)).group_by("msisdn").agg(pl.col("since_us").min())
     if rejected is not None:
-        write_dataset(unread.select("row", "phone_raw", pl.col("reject_reason").cast(pl.String)), rejected)
+        write_dataset(unread.with_columns(pl.col("reject_reason").cast(pl.String)), rejected)
     source = file.name if source is None else source
     recorded = opt_outs.record(connection, entries, subject=mask_text(file.name), source=source, who=who, now=now)
     return ImportedOptOuts(
@@ -104,43 +119,91 @@ def import_opt_outs(
         source=source,
         phone_column=its_phone,
         since_column=since,
-        rows=judged.height,
+        rows=cells.height,
+        numbers=good.height,
         added=recorded.added,
         earlier=recorded.earlier,
         known=recorded.known,
         repeated=good.height - entries.height,
         unread=unread.height,
         unread_rows=_unread_rows(unread),
+        notes=tuple(_notes(dataset, good)),
     )
 
 
-def read_suppressions(campaign: Campaign) -> tuple[pl.DataFrame, list[str]]:
-    """The numbers of the campaign's own opt-out files (`SUPPRESSED`), and what could not be read in them.
+def read_suppressions(campaign: Campaign) -> OwnOptOuts:
+    """Every complete number in the campaign's own opt-out files, also of hidden and ragged rows.
 
     Raises `InputError` for a file that cannot be read, and for one in which nothing is a number.
     """
-    found, notes = [pl.DataFrame(schema=SUPPRESSED)], []
+    found, notes, warnings = [pl.DataFrame(schema=SUPPRESSED)], [], []
     for path in campaign.suppression_paths:
         dataset = read_dataset(path)
         as_in_file = dataset.frame.drop("row", "reject_reason")
         phone = _opt_out_column(as_in_file, path, "Name one column phone, and no other so.")
-        cells = dataset.frame.select("row", pl.col(phone).alias("phone"))
-        judged = read_msisdns(cells.lazy(), column="phone").collect()
-        good = judged.filter(pl.col("msisdn").is_not_null())
+        good, unread = _read_cells(dataset.frame.select("row", pl.col(phone).alias("phone_raw")))
         if good.is_empty():
             raise InputError(
-                f"none of its {judged.height:,} opt-outs is a mobile number of Uganda",
+                f"none of its {dataset.frame.height:,} opt-outs is a mobile number of Uganda",
                 file=path,
                 fix="Correct the list, or take it out of [suppression] paths.",
             )
-        if unread := judged.height - good.height:
-            rows = judged.filter(pl.col("msisdn").is_null()).select(pl.format("{} ({})", "row", "reject_reason"))
-            notes.append(
-                f"{path.name}: {unread:,} of {judged.height:,} opt-outs are no mobile number of Uganda and hold nobody "
-                f"back: row {_listed(rows.to_series().to_list())}."
+        notes += [f"{path.name}: {note}" for note in _notes(dataset, good)]
+        if unread.height:
+            rows = unread.select(pl.format("{} ({})", "row", "reject_reason")).to_series().to_list()
+            warnings.append(
+                f"{path.name}: {unread.height:,} of {dataset.frame.height:,} opt-outs could not be read in full, and "
+                f"only a complete number in them holds anybody back: row {_listed(rows)}."
             )
         found.append(good.select("msisdn", pl.lit(path.name).alias("source")))
-    return pl.concat(found).unique("msisdn", keep="first", maintain_order=True), notes
+    numbers = pl.concat(found).unique("msisdn", keep="first", maintain_order=True)
+    return OwnOptOuts(numbers, tuple(notes), tuple(warnings))
+
+
+def _read_cells(cells: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What the column `phone_raw` says, whatever else is wrong with its row.
+
+    Out: each number (the columns of `cells`, and `msisdn`), of a cell with several all of them; and the rows that could
+    not be read in full (row, phone_raw, reject_reason).
+    """
+    judged = read_msisdns(cells.lazy(), column="phone_raw").drop("network_guess").collect()
+    doubtful = judged.filter(pl.col("reject_reason") != Reason.MISSING).drop("msisdn", "reject_reason")
+    distinct = doubtful["phone_raw"].unique()
+    verdicts = [judge_each_number(cell) for cell in distinct]
+    each = pl.DataFrame(
+        {
+            "phone_raw": distinct,
+            "msisdn": [[int(found.e164[1:]) for found in cell if found.e164] for cell in verdicts],
+            "reject_reason": [next((found.reason for found in cell if found.reason), None) for cell in verdicts],
+        },
+        schema={"phone_raw": pl.String, "msisdn": pl.List(pl.Int64), "reject_reason": REASONS},
+    )
+    doubtful = doubtful.join(each, on="phone_raw", how="left", maintain_order="left")
+    numbers = [judged, doubtful.explode("msisdn")]
+    rows = [judged.filter(pl.col("reject_reason") == Reason.MISSING), doubtful]
+    return (
+        pl.concat(
+            frame.drop_nulls("msisdn").drop("reject_reason").select(*cells.columns, "msisdn") for frame in numbers
+        ).sort("row", maintain_order=True),
+        pl.concat(frame.drop_nulls("reject_reason").select("row", "phone_raw", "reject_reason") for frame in rows).sort(
+            "row"
+        ),
+    )
+
+
+def _notes(dataset: Dataset, good: pl.DataFrame) -> list[str]:
+    """Which rows a person may not expect to count."""
+    several = good.filter(pl.col("row").is_duplicated())["row"].unique().sort()
+    told = [
+        (several, "with several numbers in one cell: each of them counts"),
+        (dataset.hidden_rows, "hidden in the workbook: read like the others"),
+        (dataset.ragged_rows, "with cells that do not fit the header: the phone cell is read"),
+    ]
+    return [f"{_counted(len(rows))} {what} (row {_listed([*map(str, rows)])})." for rows, what in told if len(rows)]
+
+
+def _counted(rows: int) -> str:
+    return "1 row" if rows == 1 else f"{rows:,} rows"
 
 
 def _opt_out_column(frame: pl.DataFrame, path: Path, fix: str) -> str:

@@ -20,7 +20,7 @@ from difflib import get_close_matches
 
 import polars as pl
 
-from mambo_io.datasets import open_dataset
+from mambo_io.datasets import Opened, open_dataset
 from mambo_io.datasets.header import RESERVED
 from mambo_io.errors import InputError
 from mambo_io.ledger import Ledger
@@ -65,13 +65,20 @@ def prepare(
     return Prepared(campaign, edition, loaded, done, chunk(campaign, done.people))
 
 
+def check_files(campaign: Campaign) -> None:
+    """Raise the `InputError` with which preparing it would end, as far as column names tell: a file is not there, or
+    has no such column. No row is looked at."""
+    _open_recipients(campaign, _template(campaign))
+    for path in campaign.suppression_paths:
+        open_dataset(path)
+
+
 def load_recipients(campaign: Campaign) -> Loaded:
     """Open the recipients file. Raises `InputError` for a column that is not there before any row is read."""
     wanted, path = campaign.recipients, campaign.recipients_path
     template = _template(campaign)
     version_read = file_version(path)
-    opened = open_dataset(path, sheet=wanted.sheet, header_row=wanted.header_row, date_format=wanted.date_format)
-    _check_columns(campaign, template, opened.header)
+    opened = _open_recipients(campaign, template)
     dataset = opened.read()
     # That of a list which is read again and again is asked for when it is planned, if it still is the same.
     source_digest = "" if dataset.scanned else file_digest(path)
@@ -131,11 +138,11 @@ def estimate(
     person = ["msisdn", "text"] if campaign.recipients.duplicates == "same_text" else ["msisdn"]
     people = _reject(people, _stands_earlier(people, person), Reason.DUPLICATE)
     content = people["reject_reason"].is_null()
-    suppressed, notes = read_suppressions(campaign)
+    own = read_suppressions(campaign)
     listed = _on_the_list(ledger, people)
-    opt_outs = suppressed
+    opt_outs = own.numbers
     if not campaign.suppression.transactional:
-        opt_outs = pl.concat([suppressed, listed]).unique("msisdn", keep="first", maintain_order=True)
+        opt_outs = pl.concat([own.numbers, listed]).unique("msisdn", keep="first", maintain_order=True)
     people = _reject(people, pl.col("msisdn").is_in(opt_outs["msisdn"].implode()), Reason.OPTED_OUT)
     days = campaign.sending.repeat_guard_days
     seen_to: int | None = None
@@ -153,12 +160,13 @@ def estimate(
         people,
         texts,
         content,
-        suppressed,
+        own.numbers,
         _sources(people, opt_outs),
         sent_anyway,
         allow_repeat,
         seen_to,
-        (*_tariff_notes(campaign), *notes),
+        (*_tariff_notes(campaign), *own.notes),
+        own.warnings,
     )
 
 
@@ -188,6 +196,13 @@ def _template(campaign: Campaign) -> Template:
 
 
 # --- columns of the file ---------------------------------------------------------------------------------------------
+
+
+def _open_recipients(campaign: Campaign, template: Template) -> Opened:
+    wanted, path = campaign.recipients, campaign.recipients_path
+    opened = open_dataset(path, sheet=wanted.sheet, header_row=wanted.header_row, date_format=wanted.date_format)
+    _check_columns(campaign, template, opened.header)
+    return opened
 
 
 def _check_columns(campaign: Campaign, template: Template, header: list[str]) -> None:

@@ -85,7 +85,7 @@ def send_edition(
             else:
                 check_size(campaign, row.sendable)
                 _check_guard(ledger, row, campaign)
-                write_suppressions(connection, row.id, read_suppressions(campaign)[0])
+                write_suppressions(connection, row.id, read_suppressions(campaign).numbers)
             if lacks_approval(ledger, connection, campaign, row):
                 return summarize(ledger, ledger.get(campaign.name, edition), command=command)
             with recorded_run(row.label), taken_over(store, connection, row, campaign.sending.concurrency) as sender:

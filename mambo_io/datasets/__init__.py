@@ -19,6 +19,6 @@ shows beside it, and what could not be read as it should be is told in `Dataset.
 
 from mambo_io.datasets.export import write_dataset, write_tables
 from mambo_io.datasets.files import refuse_address
-from mambo_io.datasets.reading import Dataset, open_dataset, read_dataset
+from mambo_io.datasets.reading import Dataset, Opened, open_dataset, read_dataset
 
-__all__ = ["Dataset", "open_dataset", "read_dataset", "refuse_address", "write_dataset", "write_tables"]
+__all__ = ["Dataset", "Opened", "open_dataset", "read_dataset", "refuse_address", "write_dataset", "write_tables"]

@@ -12,13 +12,13 @@ from mambo_io.datasets.limits import check_columns
 from mambo_io.errors import InputError
 from mambo_io.masking import mask_text
 
-# Columns that a later step adds to the frame, or that the results table has. A file's own column of such a name
-# gets a trailing underscore, so that no step can take one for the other.
+# Columns that a later step adds to the frame, or that the results table or the table of rejected rows has. A file's own
+# column of such a name gets a trailing underscore, so that no step can take one for the other.
 RESERVED = frozenset(
     {
         "row", "reject_reason", "phone_raw", "e164", "network_guess", "message", "encoding", "units", "segments",
         "estimated_ugx", "chunk", "campaign", "edition", "outcome", "reason", "charged_ugx", "attempt", "sent_at",
-        "delivery",
+        "delivery", "opt_out_source",
     }
 )  # fmt: skip
 

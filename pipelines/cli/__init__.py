@@ -58,7 +58,10 @@ _COMMANDS = {
     "sandbox": ("pipelines.cli.servers:sandbox", "Run a Mambo API of one's own on this machine."),
     "up": ("pipelines.cli.servers:up", "Run a Prefect server with its pages; `send` uses it while it runs."),
     "serve": ("pipelines.cli.serve:serve", "Send each campaign of a folder at its time, until Ctrl-C."),
-    "schedule": ("pipelines.cli.serve:schedule", "Show when the campaigns of a folder are sent next."),
+    "schedule": (
+        "pipelines.cli.serve:schedule",
+        "Show when the campaigns of a folder are sent next, and what is wrong with their files.",
+    ),
     "store": ("pipelines.cli.store:store", "Look at the ledger's store, back it up, move it, archive."),
 }
 

@@ -97,8 +97,8 @@ def import_file(
     """Put the numbers of a file on the list.
 
     Of each number the earliest day is kept, and where that is known from; importing the same file again changes
-    nothing. Rows that hold no mobile number of Uganda are told, and the exit code is 3 then: what they say holds nobody
-    back. A file that is imported again puts back who was removed since. For example:
+    nothing. Each complete number of a cell counts. Rows that could not be read in full are told, and the exit code is 3
+    then. A file that is imported again puts back who was removed since. For example:
 
         mambo opt-outs import stop-list.xlsx
         mambo opt-outs import complaints.csv --phone MSISDN --since date --source "complaints of November"
@@ -118,7 +118,7 @@ def import_file(
     header_row
         The row with the column names, where something stands above it.
     rejected
-        Write the rows that could not be read to this file (.csv, .parquet or .xlsx). It holds full numbers.
+        Write the rows that could not be read in full to this file (.csv, .parquet or .xlsx). It holds full numbers.
     json
         One line for a program.
     """
@@ -235,9 +235,11 @@ def _show_import(imported: ImportedOptOuts) -> None:
         if number:
             counts.append(f"{number:,} {words}")
     screens.say(f"{', '.join(counts)}.")
+    for note in imported.notes:
+        screens.say(f"Note: {note}")
     if imported.unread:
-        rows = screens.count(imported.unread, "row is", "rows are")
-        screens.say(f"{rows} no mobile number of Uganda, so nobody is held back by:")
+        rows = screens.count(imported.unread, "row")
+        screens.say(f"{rows} could not be read in full. Only a complete number in them holds anybody back:")
     for each in imported.unread_rows:
         places = ", ".join(map(str, each.first_rows)) + (" …" if each.rows > len(each.first_rows) else "")
         screens.say(f"  {each.reason}  {each.rows:,}, {reason_meaning(each.reason)} (row {places})")

@@ -52,9 +52,9 @@ def serve(folder: Path = Path(), /) -> int:
 
 
 def schedule(folder: Path = Path(), /, *, count: int = 3, json: bool = False) -> int:
-    """Show when the campaigns of a folder are sent next.
+    """Show when the campaigns of a folder are sent next, and what is wrong with their files.
 
-    Offline; nothing is sent. For example:
+    Offline; nothing is sent. Of the lists the column names are looked at, no rows. For example:
 
         mambo schedule campaigns
 
@@ -83,9 +83,14 @@ def schedule(folder: Path = Path(), /, *, count: int = 3, json: bool = False) ->
         editions = [] if plan is None else [edition_of(at, plan.zone) for at in plan.next_times(now, count)]
         last = ledger.find(campaign.name) if ledger is not None else None
         newest = None if last is None else f"{last.edition}, {last.state}"
+        problem = file.problem_at(now)
+        if problem is not None:
+            told = f"mambo: {campaign.name}: as its files are now, nothing would be sent: {problem}"
+            screens.err.print(told, markup=False, soft_wrap=True)
+            problems += 1
         if json:
             shown = {"campaign": campaign.name, "schedule": plan and plan.told(), "next": editions, "newest": newest}
-            screens.print_json(shown)
+            screens.print_json(shown | {"problem": problem})
             continue
         screens.say(f"{campaign.name}  {plan.told() if plan is not None else 'no schedule'}")
         for edition in editions:

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
@@ -86,8 +86,8 @@ class Tender:
                     tended.said.append(self._register(client, file, now))
                     self._taken_in[path] = file  # not before: the server may not have answered
             tended.said += self._remove_gone(client)
-            for wanted in self._wanted(client, now):
-                tended.said += self._start(client, wanted)
+            for file, wanted in self._wanted(client, now):
+                tended.said += self._start(client, file, wanted)
         tended.deployments = dict(self._deployments)
         return tended
 
@@ -106,7 +106,9 @@ class Tender:
         else:
             deployment.paused = known is not None and known.paused
             self._deployments[campaign.name] = cast("UUID", deployment.apply(work_pool_name=self._work_pool))
-        return f"{campaign.name}: {_next_run(campaign, now)}"
+        problem = file.problem_at(now)
+        but = "" if problem is None else f"; but as its files are now, nothing would be sent: {problem}"
+        return f"{campaign.name}: {_next_run(campaign, now)}{but}"
 
     def _remove_gone(self, client: SyncPrefectClient) -> Iterator[str]:
         """Remove the deployments whose file was in this folder and is not there any more, or has another name now."""
@@ -132,26 +134,22 @@ class Tender:
                     tell(of_crash(run_of(file.path, row.edition)), self._settings)
                     yield f"{row.label}: its process ended while it was sending"
 
-    def _tell_of_killed(self, wanted: Wanted) -> None:
-        [file] = (each for each in self._folder.campaigns if each.campaign and each.campaign.name == wanted.campaign)
-        tell(of_crash(run_of(file.path, wanted.edition)), self._settings)
-
-    def _wanted(self, client: SyncPrefectClient, now: datetime) -> list[Wanted]:
+    def _wanted(self, client: SyncPrefectClient, now: datetime) -> list[tuple[CampaignFile, Wanted]]:
         try:
             store = open_store(self._settings)
         except NoLedgerYet:
-            return [wanted for file in self._folder.campaigns if (wanted := _missed(client, file, None, now))]
-        found: list[Wanted] = []
+            return [(file, wanted) for file in self._folder.campaigns if (wanted := _missed(client, file, None, now))]
+        found: list[tuple[CampaignFile, Wanted]] = []
         with store:
             ledger = Ledger(store)
             for file in self._folder.campaigns:
                 assert file.campaign is not None, "only files that hold a campaign"
-                found += going_on(file.campaign, ledger, self._settings, now=now)
+                found += [(file, wanted) for wanted in going_on(file.campaign, ledger, self._settings, now=now)]
                 if (wanted := _missed(client, file, ledger, now)) is not None:
-                    found.append(wanted)
+                    found.append((file, wanted))
         return found
 
-    def _start(self, client: SyncPrefectClient, wanted: Wanted) -> Iterator[str]:
+    def _start(self, client: SyncPrefectClient, file: CampaignFile, wanted: Wanted) -> Iterator[str]:
         """A run of the edition, unless a person has switched its deployment off; one for each occasion."""
         deployment_id = self._deployments.get(wanted.campaign)
         if deployment_id is None:
@@ -169,12 +167,13 @@ class Tender:
             run = client.create_flow_run_from_deployment(
                 deployment_id, parameters={"edition": wanted.edition}, name=wanted.label, idempotency_key=key
             )
-            if not _is_lost(run, datetime.now(UTC)):
+            if not (_is_lost(run, datetime.now(UTC)) or _is_set_right(run, file)):
                 break
             key = f"{wanted.key}/{run.id}"  # the next one, in its place
         if is_new:
             if wanted.why == KILLED and self._work_pool is not None:
-                self._tell_of_killed(wanted)  # which a worker does not do; `mambo serve` hears of its own runs
+                # Which a worker does not do; `mambo serve` hears of its own runs.
+                tell(of_crash(run_of(file.path, wanted.edition)), self._settings)
             yield f"{wanted.label}: goes on ({wanted.why})"
 
 
@@ -230,10 +229,11 @@ def _read_deployment(client: SyncPrefectClient, campaign: str) -> DeploymentResp
 
 
 def _missed(client: SyncPrefectClient, file: CampaignFile, ledger: Ledger | None, now: datetime) -> Wanted | None:
-    """An edition whose time has come, and that no run has taken up but those that were lost. What is late has its run,
-    which waits for a worker. If a lost one works still, the other one finds the edition and sends nothing."""
+    """An edition whose time has come, and that no run has taken up but those that were lost, or failed before its files
+    were set right. What is late has its run, which waits for a worker. If a lost one works still, the other one finds
+    the edition and sends nothing. A schedule begins with its file: whoever writes it a minute later means the next."""
     assert file.campaign is not None, "only files that hold a campaign"
-    wanted = missed(file.campaign, ledger, written_at=file.written_at, now=now)
+    wanted = missed(file.campaign, ledger, now=now)
     deployment = None if wanted is None else _read_deployment(client, file.campaign.name)
     if wanted is None or deployment is None or not all(schedule.active for schedule in deployment.schedules):
         return None
@@ -245,7 +245,12 @@ def _missed(client: SyncPrefectClient, file: CampaignFile, ledger: Ledger | None
         ),
     )
     runs = client.read_flow_runs(flow_run_filter=of_that_time)
-    return wanted if all(_is_lost(run, now) for run in runs) else None
+    if not runs:
+        return wanted if file.written_at <= wanted.scheduled else None
+    set_right = [run for run in runs if _is_set_right(run, file)]
+    if not all(run in set_right or _is_lost(run, now) for run in runs):
+        return None
+    return replace(wanted, why="its files were saved again since its run failed") if set_right else wanted
 
 
 def _is_lost(run: FlowRun, now: datetime) -> bool:
@@ -255,6 +260,11 @@ def _is_lost(run: FlowRun, now: datetime) -> bool:
     if state is None or state.is_crashed():
         return state is not None
     return (state.is_pending() or state.is_running()) and state.timestamp < now - _LOST_AFTER
+
+
+def _is_set_right(run: FlowRun, file: CampaignFile) -> bool:
+    """Whether a run has failed, and one of the files it was made from was saved since."""
+    return run.state is not None and run.state.is_failed() and run.state.timestamp < file.changed_at
 
 
 def _next_run(campaign: Campaign, now: datetime) -> str:

@@ -221,7 +221,7 @@ def test_what_is_finished_wants_nothing(
 )
 @pytest.mark.parametrize("has_ledger", [False, True])
 def test_a_missed_edition(now: str, edition: str | None, has_ledger: bool, store: Store, campaign: Campaign) -> None:
-    found = missed(campaign, Ledger(store) if has_ledger else None, written_at=at("01 12:00"), now=at(now))
+    found = missed(campaign, Ledger(store) if has_ledger else None, now=at(now))
     assert (None if found is None else found.edition) == edition
 
 
@@ -236,16 +236,10 @@ def test_one_that_was_taken_up_is_not_missed(
     known: Callable[[Connection], object], store: Store, connection: Connection, campaign: Campaign
 ) -> None:
     known(connection)
-    assert missed(campaign, Ledger(store), written_at=at("01 12:00"), now=at("02 09:02")) is None
-
-
-def test_a_schedule_begins_with_its_file(campaign: Campaign) -> None:
-    """Whoever writes it a minute after nine means tomorrow."""
-    assert missed(campaign, None, written_at=at("02 09:00:01"), now=at("02 09:05")) is None
-    assert missed(campaign, None, written_at=at("02 08:59"), now=at("02 09:05")) is not None
+    assert missed(campaign, Ledger(store), now=at("02 09:02")) is None
 
 
 def test_a_campaign_without_a_schedule_misses_nothing(tmp_path: Path, settings: MamboSettings, store: Store) -> None:
     campaign = campaign_of(tmp_path, None)
-    assert missed(campaign, None, written_at=at("01 12:00"), now=at("02 09:05")) is None
+    assert missed(campaign, None, now=at("02 09:05")) is None
     assert wanted(store, campaign, settings, "03 08:00") == []

@@ -53,9 +53,15 @@ def test_another_plan_is_not_what_was_approved(store: Store, connection: Connect
 
     second = awaiting(connection, replace(plan(3), plan_digest="other"))
     assert Ledger(store).approval(second) is None
+    said = [(row["kind"], row["who"]) for row in rows_of(store, events) if row["campaign_id"] == second.id]
+    assert said == [
+        ("planned", "officer"), ("approved", "Grace"), ("plan_replaced", "officer"), ("planned", "officer"),
+    ]  # fmt: skip
     assert Run(connection, second).try_to_claim() == (0, Hold.APPROVAL)
     with pytest.raises(InputError, match="clinic-day/1: was planned anew this very moment"):
         approve(connection, first)
+    approve(connection, second)
+    assert Ledger(store).approval(second) is not None
 
 
 def test_what_does_not_await_it_cannot_be_approved(store: Store, connection: Connection) -> None:

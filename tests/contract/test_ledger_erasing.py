@@ -216,6 +216,8 @@ def test_what_is_older_and_what_is_left_of_it(store: Store, connection: Connecti
     """Also what a planner that was killed left behind, which no other command shows."""
     old = complete(connection, 2, name="old-day")
     half = write_plan(connection, plan(2, name="half-day"), who="officer")
+    control.hold(connection, half, who="Grace", note="Jane objects", now=NOON)
+    control.resume(connection, half, who="Grace", note=None, now=NOON)
     waiting = write_plan(connection, plan(2, name="waiting-day"), who="officer")
     young = complete(connection, 2, name="young-day")
     with connection.begin():
@@ -236,6 +238,7 @@ def test_what_is_older_and_what_is_left_of_it(store: Store, connection: Connecti
         "young-day/1": False,
     }
     assert {row["campaign_id"] for row in rows_of(store, recipients)} == {old.id, waiting.id, young.id}
+    assert "Jane objects" not in [row["detail"] for row in rows_of(store, events)]
     assert choose_older(store, 180, LATER).editions == ()
 
 

@@ -78,16 +78,16 @@ def test_a_plan_of_nobody_is_a_plan(store: Store, connection: Connection) -> Non
     assert Ledger(store).totals(row).outcomes == {Outcome.REJECTED: 2}
 
 
-# Of a plan of 10 recipients in 4 calls, written 3 rows a commit: the look for an earlier plan, the campaign, the calls
+# Of a plan of 10 recipients in 4 calls, written 3 rows a commit: the campaign in the place of an earlier one, the calls
 # in 2 commits, the recipients in 4, the look at the opt-outs, the opt-outs, and the last, which makes it `planned`.
-COMMITS = 11
+COMMITS = 10
 
 
 def test_a_broken_plan_is_in_planning_and_is_written_anew(
     store: Store, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(planning, "ROWS_A_COMMIT", 3)
-    for commits in range(2, COMMITS):
+    for commits in range(1, COMMITS):
         write_until(connection, plan(3, 3, 3, 1, opted_out=[10]), commits=commits)
         assert states(store) == [CampaignState.PLANNING]
         assert Ledger(store).campaigns() == [], "nobody sees a plan that is not whole"
@@ -138,14 +138,23 @@ def test_a_second_plan_replaces_one_that_was_never_begun(store: Store, connectio
     assert [each["campaign_id"] for each in rows_of(store, suppressions)] == [kept.id], "those of the other edition"
 
 
-def test_a_replaced_plan_leaves_its_events_to_itself(store: Store, connection: Connection) -> None:
+def test_a_plan_takes_over_the_events_of_the_one_in_whose_place_it_is(store: Store, connection: Connection) -> None:
+    """Also across a plan that was broken off, which nobody ever saw."""
     first = write_plan(connection, plan(5), who="Grace")
+    write_until(connection, plan(4), commits=3)
     second = write_plan(connection, plan(2), who="Amos")
-    assert [(each["campaign_id"], each["who"]) for each in rows_of(store, events)] == [
-        (first.id, "Grace"),
-        (second.id, "Amos"),
+    assert first.id != second.id, "who means the first does not approve or pause the second"
+    assert [(each["campaign_id"], each["kind"], each["who"]) for each in rows_of(store, events)] == [
+        (second.id, "planned", "Grace"),
+        (second.id, "plan_replaced", "tester"),
+        (second.id, "planned", "Amos"),
     ]
-    assert first.id != second.id
+
+
+def test_runs_that_began_with_an_earlier_plan_are_not_at_work_on_this_one(store: Store, connection: Connection) -> None:
+    ledger, first = Ledger(store), Run.of(connection, plan(5)).campaign
+    assert len(ledger.starts(first)) == 1
+    assert ledger.starts(write_plan(connection, plan(2), who="tester")) == []
 
 
 def test_a_plan_whose_sender_made_no_call_may_be_replaced(store: Store, connection: Connection) -> None:

@@ -21,7 +21,8 @@ SENDER = f"{ME} on {platform.node()}"
 
 @pytest.fixture
 def told(cli: Cli, start_sandbox: Callable[..., SandboxHandle], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """Edition 1 was approved, paused, resumed and sent; edition 2 was planned and cancelled."""
+    """Edition 1 was approved, paused, resumed and sent; of edition 2 a plan was approved, another made in its place and
+    that cancelled."""
     monkeypatch.setenv("LOGNAME", ME)
     cli.use(start_sandbox())
     cli.campaign(approval="required")
@@ -32,6 +33,9 @@ def told(cli: Cli, start_sandbox: Callable[..., SandboxHandle], monkeypatch: pyt
     assert cli(*SEND).code == 0
     cli.campaign(message="Another text.", approval="required")
     cli(*SEND, "--edition", "2")
+    assert cli("approve", "clinic-day", "--by", "Grace").code == 0
+    cli.campaign(message="Yet another text.", approval="required")
+    assert cli(*SEND, "--edition", "2").code == 3, "nobody has approved this"
     assert cli("cancel", "clinic-day", "--by", "Amos").code == 0
     return cli
 
@@ -44,7 +48,13 @@ OF_1 = [
     ("send_started", SENDER, None),
     ("complete", SENDER, None),
 ]
-OF_2 = [("planned", ME, "3 recipients, 1 calls"), ("cancelled", "Amos", None)]
+OF_2 = [
+    ("planned", ME, "3 recipients, 1 calls"),
+    ("approved", "Grace", "3 recipients, 1 calls, UGX 150; plan "),
+    ("plan_replaced", ME, None),
+    ("planned", ME, "3 recipients, 1 calls"),
+    ("cancelled", "Amos", None),
+]
 
 
 def test_on_the_screen(told: Cli) -> None:
@@ -71,7 +81,7 @@ def test_all_editions_for_a_program(told: Cli) -> None:
 
 def test_in_a_file(told: Cli) -> None:
     said = told("events", "clinic-day", "--output", "events.csv")
-    assert (said.code, said.out) == (0, "8 events in events.csv\n")
+    assert (said.code, said.out) == (0, "11 events in events.csv\n")
     assert "0772" not in (told.folder / "events.csv").read_text(encoding="utf-8")
     found = pl.read_csv(told.folder / "events.csv", infer_schema=False)
     assert found.columns == ["at", "campaign", "edition", "event", "who", "detail"]

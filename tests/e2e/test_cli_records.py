@@ -272,7 +272,9 @@ def test_a_new_campaign_can_be_estimated_as_it_is(cli: Cli, header: str) -> None
     assert (said.code, said.out) == (
         0, "flour-day.toml is written. Put in your message, then: mambo estimate flour-day.toml\n",
     )  # fmt: skip
-    assert cli("estimate", "flour-day.toml", "--json").json["sendable"] == 1
+    estimated = cli("estimate", "flour-day.toml", "--json").json
+    assert estimated["sendable"] == 1
+    assert [said.partition(" of ")[0] for said in estimated["obstacles"]] == ["message is still the example"]
     campaign = load_campaign(Path("flour-day.toml"))
     assert (campaign.name, campaign.sandbox_only, campaign.sending.max_cost_ugx) == ("flour-day", True, 100_000)
     assert len(campaign.recipients.keep) == header.count(",")

@@ -221,6 +221,8 @@ def test_a_list_that_is_open_in_excel_is_read_and_told(cli: Cli) -> None:
                      "149. Raise it, or send less.", id="over budget"),
         pytest.param({"max_recipients": 2}, "it would go to 3 people, and max_recipients is 2. Raise it, or shorten "
                      "the list.", id="too many people"),
+        pytest.param({"message": "Write your message here."}, "message is still the example of `mambo new`. Write what "
+                     "people are to read.", id="the example"),
     ],
 )  # fmt: skip
 def test_limits_of_the_campaign(cli: Cli, changes: dict[str, Any], line: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 from mambo_io.sandbox import SandboxHandle
 from support.cli import Cli
@@ -31,6 +32,7 @@ def test_the_next_times_and_the_newest_edition(cli: Cli, start_sandbox: Callable
         "schedule": "0 9 29 2 *, Africa/Kampala",
         "next": ["2028-02-29T09:00"],
         "newest": "2024-02-29T09:00, complete",
+        "problem": None,
     }
 
 
@@ -51,6 +53,27 @@ def test_a_file_that_is_wrong_is_told_beside_the_others(cli: Cli) -> None:
     assert said.code == 2
     assert said.err.startswith(f"mambo: {cli.folder / 'bad.toml'}, ")
     assert json.loads(said.out)["campaign"] == "clinic-day"
+
+
+def test_what_would_fail_at_its_time_is_told_before(cli: Cli) -> None:
+    """But not of a campaign whose time is over."""
+    wrong: dict[str, tuple[dict[str, Any], str]] = {
+        "no-list": ({"recipients": {"path": "clients.csv"}}, "clients.csv: no such file"),
+        "no-field": ({"message": "Dear {Nme}, clinic day is Friday."}, "no-field.toml, message: no such column: "),
+        "no-stop-list": ({"suppression": {"paths": ["stop.csv"]}}, "stop.csv: no such file"),
+    }
+    for name, (changes, _) in wrong.items():
+        cli.campaign(name=name, schedule=CRON, **changes)
+        (cli.folder / "clinic-day.toml").rename(cli.folder / f"{name}.toml")
+    cli.campaign(name="over", schedule={"at": "2020-01-01 09:00"}, recipients={"path": "clients.csv"})
+    said = cli("schedule", "--json")
+    assert said.code == 2
+    found = {line["campaign"]: line["problem"] for line in map(json.loads, said.out.splitlines())}
+    assert found.pop("over") is None
+    for name, (_, told) in wrong.items():
+        assert found.pop(name).replace(f"{cli.folder}/", "").startswith(told)
+        assert f"mambo: {name}: as its files are now, nothing would be sent: {cli.folder}/{told}" in said.err
+    assert not found
 
 
 def test_what_cannot_be_served_is_refused(cli: Cli) -> None:

@@ -92,7 +92,8 @@ def test_the_campaign_of_the_readme(cli: Cli, start_sandbox: Callable[..., Sandb
     for command in commands:
         if command[0] == "send":
             campaign = cli.folder / "clinic-day.toml"
-            campaign.write_text(re.sub("^window = .*", 'window = "any"', campaign.read_text(), flags=re.MULTILINE))
+            written = re.sub("^window = .*", 'window = "any"', campaign.read_text(), flags=re.MULTILINE)
+            campaign.write_text(written.replace("Write your message here.", "Clinic day is Friday."))
             command += ["--yes", "--direct"]
         said = cli(*command)
         assert (said.code, said.err) == (0, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from prefect.states import Scheduled
 from mambo_io.settings import load_settings
 from mambo_io.window import KAMPALA
 from pipelines.flows.tending import Tender
+from pipelines.schedule import edition_of
 from support.lists import campaign_of
 from support.prefect_server import PrefectServer
 
@@ -30,6 +32,9 @@ CASES = {
     "wrong": (StateType.FAILED, 6, False),
     "not-wanted": (StateType.CANCELLED, 6, False),
 }
+
+
+SET_RIGHT = "set-right"
 
 
 def test_the_run_of_a_time_is_made_again_where_it_will_not_begin(engine: PrefectServer, tmp_path: Path) -> None:
@@ -58,6 +63,39 @@ def test_the_run_of_a_time_is_made_again_where_it_will_not_begin(engine: Prefect
     assert started(engine) == expected
 
 
+def test_what_failed_before_it_was_planned_is_sent_once_its_files_are_set_right(
+    engine: PrefectServer, tmp_path: Path
+) -> None:
+    """At its time there was no list; the one that came then was wrong, too."""
+    folder, now = tmp_path / "campaigns", datetime.now(KAMPALA).replace(microsecond=0)
+    folder.mkdir()
+    at = now - timedelta(minutes=5)
+    settings = load_settings(base_url="http://127.0.0.1:9", api_key="key", store=str(tmp_path / "ledger.db"))
+    sections = f'[schedule]\nat = "{at:%Y-%m-%d %H:%M:%S}"'
+    campaign_of(folder, None, name=SET_RIGHT, message="Dear {Name}.", sections=sections)
+    tender, people = Tender(folder, settings), folder / "people.csv"
+    nothing = f"{SET_RIGHT}: no time of its schedule is to come; but as its files are now, nothing would be sent: "
+    [said] = tender.look().said
+    assert said.startswith(f"{nothing}{people}: no such file")
+    with get_client(sync_client=True) as client:
+        deployment = client.read_deployment_by_name(f"send-campaign/{SET_RIGHT}")
+        make_run(client, deployment.id, at, StateType.FAILED)
+        for runs, column in enumerate(("Nme", "Name"), start=1):
+            tender.look()
+            assert len(asked_for(engine, SET_RIGHT)) == runs - 1, "it would fail again"
+            people.write_text(f"phone,{column}\n0772123456,Jane\n", encoding="utf-8")
+            os.utime(people, ns=(time.time_ns(),) * 2)
+            told = tender.look().said
+            made = asked_for(engine, SET_RIGHT)
+            assert len(made) == runs
+            goes_on = (
+                f"{SET_RIGHT}/{edition_of(at, KAMPALA)}: goes on (its files were saved again since its run failed)"
+            )
+            assert told[-1] == goes_on
+            assert told[0].startswith(nothing) == (column == "Nme")
+            client.set_flow_run_state(made[-1]["id"], State(type=StateType.FAILED), force=True)
+
+
 def make_run(client: SyncPrefectClient, deployment_id: Any, at: datetime, state: StateType) -> None:
     made: State[Any] = Scheduled(scheduled_time=at)
     run = client.create_flow_run_from_deployment(deployment_id, state=made)
@@ -67,6 +105,9 @@ def make_run(client: SyncPrefectClient, deployment_id: Any, at: datetime, state:
 
 def started(engine: PrefectServer) -> dict[str, int]:
     """How many runs of its edition were asked for, by campaign."""
-    runs = {name: engine.runs_of(f"send-campaign/{name}") for name in CASES}
-    asked = {name: sum("edition" in run["parameters"] for run in its) for name, its in runs.items()}
+    asked = {name: len(asked_for(engine, name)) for name in CASES}
     return {name: count for name, count in asked.items() if count}
+
+
+def asked_for(engine: PrefectServer, name: str) -> list[dict[str, Any]]:
+    return [run for run in engine.runs_of(f"send-campaign/{name}") if "edition" in run["parameters"]]

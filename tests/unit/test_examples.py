@@ -218,7 +218,7 @@ def test_a_campaign_reaches_most_people_and_leaves_out_who_opted_out(name: str) 
     assert found.sendable > 850
     assert found.networks.keys() == NETWORKS
     assert found.rejected["opted_out"] == 20
-    assert any(note.startswith("opt_outs.csv: 1 of 24 opt-outs are no mobile number") for note in found.notes)
+    assert any(note.startswith("opt_outs.csv: 1 of 24 opt-outs could not be read in full") for note in found.warnings)
 
 
 def test_the_campaign_with_merge_fields_shares_calls_between_people() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.number_rules import judge_number
+from pipelines.number_rules import judge_each_number, judge_number
 from pipelines.reasons import Reason
 
 ACCEPTED = {
@@ -317,3 +317,33 @@ def test_notes_say_more_than_the_reason(typed: str, note: str) -> None:
 @pytest.mark.parametrize("typed", ["Tel: 0772 123456", "0772123456;0701123456", "+254722123456"])
 def test_no_number_in_the_repr(typed: str) -> None:
     assert not any(part in repr(judge_number(typed)) for part in ("123456", "772", "722"))
+
+
+# The cells of people who want no messages: the last digits of each number that is read, and a reason where something
+# in the cell is not.
+OPT_OUTS = {
+    "0772123456": ["456"],
+    "0772123456/0701234567": ["456", "567"],
+    "Tel 0772123456, mob: 0701234567": ["456", "567"],
+    "0756/406/178 / 0701234567": ["178", "567"],
+    "0772123456/0414123456": ["456", Reason.NOT_MOBILE],
+    "+254722123456 or 0772123456": [Reason.FOREIGN, "456"],
+    "0772123456/077212345": ["456", Reason.TOO_LONG],
+    "0772123456; 0701234567; 077": ["456", "567", Reason.SEVERAL_NUMBERS],
+    "0772123456 (Jane)": ["456", Reason.CONTAINS_LETTERS],
+    "Jane 0772123456 0701234567": ["456", "567", Reason.CONTAINS_LETTERS],
+    "O772123456": ["456", Reason.CONTAINS_LETTERS],
+    "0772123456 ext 4": ["456", Reason.HAS_EXTENSION],
+    "0772123456*": ["456", Reason.INVALID_NUMBER],
+    # other people's numbers, as a calculation leaves them
+    "-772123200": [Reason.INVALID_NUMBER],
+    "772123475.5": [Reason.INVALID_NUMBER],
+    "2.56772E+11": [Reason.ROUNDED_BY_SPREADSHEET],
+    "07721234560701234567": [Reason.TOO_LONG],
+    "N/A": [Reason.MISSING],
+}
+
+
+@pytest.mark.parametrize(("typed", "read"), OPT_OUTS.items())
+def test_every_complete_number_in_the_cell_of_an_opt_out_is_read(typed: str, read: list[str]) -> None:
+    assert [found.reason or str(found.e164)[-3:] for found in judge_each_number(typed)] == read

@@ -11,6 +11,7 @@ import xlsxwriter
 
 from mambo_io.errors import InputError
 from mambo_io.model import Category
+from pipelines.estimate import make_estimate
 from pipelines.prepare import prepare
 from pipelines.reasons import Reason
 from support.ledgers import Run, good_reply
@@ -262,22 +263,28 @@ def test_opt_outs_count_however_they_are_written(tmp_path: Path) -> None:
         (256772000003, "stop.xlsx"),
         (256772000004, "stop.xlsx"),
     ]
-    assert prepared.priced.notes == ()
+    assert prepared.priced.notes == ("stop.xlsx: 1 row hidden in the workbook: read like the others (row 3).",)
+    assert prepared.priced.warnings == ()
 
 
 def test_opt_outs_that_cannot_be_read_are_told_with_their_rows(tmp_path: Path) -> None:
     (tmp_path / "stop.csv").write_text(
-        "phone,since\n0772000001,May\n0772000002 / 0772000003,May\n,June\n07720000O4,June\n", encoding="utf-8"
+        "phone,since\n0772000001,May\n0772000002 / 0772000003,May\n,June\n07720000O4,June\n"
+        "0772000005/07720000,June,x\n",
+        encoding="utf-8",
     )
+    people = "phone\n" + "".join(f"077200000{last}\n" for last in range(1, 6))
 
-    prepared = prepared_of(tmp_path, "phone\n0772000003\n", sections='[suppression]\npaths = ["stop.csv"]')
+    prepared = prepared_of(tmp_path, people, sections='[suppression]\npaths = ["stop.csv"]')
 
-    assert reasons(prepared) == {2: None}
+    assert reasons(prepared) == {2: "opted_out", 3: "opted_out", 4: "opted_out", 5: None, 6: "opted_out"}
     assert prepared.priced.notes == (
-        (
-            "stop.csv: 3 of 4 opt-outs are no mobile number of Uganda and hold nobody back: "
-            "row 3 (several_numbers), 4 (missing), 5 (contains_letters)."
-        ),
+        "stop.csv: 1 row with several numbers in one cell: each of them counts (row 3).",
+        "stop.csv: 1 row with cells that do not fit the header: the phone cell is read (row 6).",
+    )
+    assert make_estimate(prepared, account=ACCOUNT, ledger=None).warnings[0] == (
+        "stop.csv: 3 of 5 opt-outs could not be read in full, and only a complete number in them holds anybody back: "
+        "row 4 (missing), 5 (contains_letters), 6 (too_long)."
     )
 
 
