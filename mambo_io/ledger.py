@@ -263,6 +263,24 @@ class Ledger:
                 for row in rows
             ]
 
+    def last_refusal(self, campaign: CampaignRow) -> str | None:
+        """What the API said of the newest of its refused calls: `http_400: The sender ID is not registered`."""
+        a = attempts.c
+        with self.store.reader() as connection:
+            row = connection.execute(
+                select(a.reason, a.api_messages)
+                .join(chunks, and_(chunks.c.campaign_id == a.campaign_id, chunks.c.last_attempt == a.id))
+                .where(chunks.c.campaign_id == campaign.id, chunks.c.state == ChunkState.REFUSED)
+                .order_by(a.id.desc())
+                .limit(1)
+            ).one_or_none()
+        return None if row is None else ": ".join(filter(None, row))
+
+    def is_archived(self, campaign: CampaignRow) -> bool:
+        """Whether its people stand in a file of `mambo store archive`."""
+        with self.store.reader() as connection:
+            return archive_of(connection, campaign.id) is not None
+
     def unknown_attempts(self, campaign: CampaignRow) -> dict[int, int]:
         """The last attempt of each unknown call, by chunk."""
         with self.store.reader() as connection:

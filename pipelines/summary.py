@@ -7,12 +7,13 @@ from datetime import datetime
 
 from mambo_io import statements
 from mambo_io.delivery_counts import Evidence, delivery_counts
-from mambo_io.ledger import CampaignRow, Ledger, UnknownCall
+from mambo_io.ledger import CampaignRow, Ledger, Totals, UnknownCall
 from mambo_io.masking import mask_text
 from mambo_io.model import FINAL_STATES, NOT_REPORTED, CampaignState, ChunkState, Outcome, StopReason
 
 NOBODY_COUNTED = "nobody in it was counted"  # the detail of a canary that cannot tell anything
 UNKNOWN_CALLS = "unknown_calls"  # the stop reason of a campaign of which only unknown calls are left
+REFUSED_CALLS = "refused_calls"  # of one that is complete but for calls that the API refused, which a person may retry
 
 SERVICE_STOPPED = "the program that served it was stopped; calls in flight were waited for"  # of a stop by a signal
 
@@ -62,7 +63,7 @@ class CampaignSummary:
     @property
     def exit_code(self) -> int:
         """0 when nothing is left to do, 3 otherwise."""
-        return 0 if self.state in FINAL_STATES and not self.unknown_calls and not self.is_half_erased else 3
+        return 0 if self.state in FINAL_STATES and not self.unknown_calls and self.next_command is None else 3
 
     @property
     def is_half_erased(self) -> bool:
@@ -98,13 +99,17 @@ def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str) -> Campaig
     if reported is not None:
         deliveries = {status.value: people for status, people in reported.accepted.items()}
         deliveries[NOT_REPORTED] = totals.outcomes.get(Outcome.ACCEPTED, 0) - sum(deliveries.values())
+    refused = _has_refused(ledger, campaign, totals)
+    stop_reason, stop_detail = campaign.stop_reason, campaign.stop_detail
+    if refused and campaign.state is CampaignState.COMPLETE:
+        stop_reason, stop_detail = REFUSED_CALLS, ledger.last_refusal(campaign)
     return CampaignSummary(
         campaign=campaign.name,
         edition=campaign.edition,
         account=campaign.account,
         state=campaign.state,
-        stop_reason=campaign.stop_reason,
-        stop_detail=campaign.stop_detail,
+        stop_reason=stop_reason,
+        stop_detail=stop_detail,
         plan_digest=campaign.plan_digest,
         erased_at=campaign.erased_at,
         held_by=_masked_holder(campaign),
@@ -119,7 +124,9 @@ def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str) -> Campaig
         unknown_calls=tuple(unknown),
         deliveries=deliveries,
         delivery_evidence=() if reported is None else reported.evidence,
-        next_command=_next_command(ledger, campaign, unknown, totals.outcomes.get(Outcome.PLANNED, 0), command),
+        next_command=_next_command(
+            ledger, campaign, unknown, totals.outcomes.get(Outcome.PLANNED, 0), command, refused=refused
+        ),
         sending_seconds=ledger.last_run_seconds(campaign),
     )
 
@@ -130,13 +137,22 @@ def _masked_holder(campaign: CampaignRow) -> str | None:
     return mask_text(campaign.held_by)
 
 
+def _has_refused(ledger: Ledger, campaign: CampaignRow, totals: Totals) -> bool:
+    """Whether `mambo retry` would plan calls of it again."""
+    may_be_retried = not (campaign.is_test or campaign.erased_at is not None)
+    return bool(may_be_retried and totals.calls.get(ChunkState.REFUSED)) and not ledger.is_archived(campaign)
+
+
 def _next_command(
-    ledger: Ledger, campaign: CampaignRow, unknown: list[UnknownCall], planned: int, command: str
+    ledger: Ledger, campaign: CampaignRow, unknown: list[UnknownCall], planned: int, command: str, *, refused: bool
 ) -> str | None:
+    retry = f"mambo retry {campaign.name} --edition {campaign.edition} --refused --by NAME"
     match campaign.state:
         case _ if campaign.erased_at is not None:
             again = f"mambo erase {campaign.name} --edition {campaign.edition} --by NAME"
             return None if ledger.erasure_ended(campaign) else again
+        case CampaignState.COMPLETE if refused:
+            return retry
         case CampaignState.COMPLETE | CampaignState.CANCELLED | CampaignState.SKIPPED if not unknown:
             return None
         case _ if campaign.is_test and not unknown:  # its sender was killed; nobody goes on with a test
@@ -147,6 +163,8 @@ def _next_command(
             return f"mambo approve {campaign.name} --edition {campaign.edition} --by NAME"
         case _ if campaign.stop_reason == StopReason.CANARY:
             return f"{command} --accept-canary"
+        case _ if refused and campaign.stop_reason == StopReason.REFUSED_IN_A_ROW:
+            return retry
         case _ if unknown and not planned:
             return f"mambo settle {campaign.name} --edition {campaign.edition}"
         case _:
@@ -166,6 +184,7 @@ def stop_text(reason: str | None, detail: str | None = None) -> str:
 _STOPS: dict[str, str] = {
     StopReason.NOTHING_LEFT: "nothing is left to do",
     UNKNOWN_CALLS: "everything was sent, but the fate of some calls is unknown; they are not repeated",
+    REFUSED_CALLS: "the API refused calls; correct the cause and retry them, or cancel it to leave them out for good",
     RESOLVED: "calls were put back into the plan",
     StopReason.OUTSIDE_WINDOW: "outside the sending window",
     StopReason.BUDGET: "the next call would go over the budget; raise it to go on",

@@ -74,8 +74,8 @@ def resume(name: str, /, *, by: str, edition: str | None = None, note: str | Non
 def cancel(name: str, /, *, by: str, edition: str | None = None, note: str | None = None) -> int:
     """Send nothing more of a campaign, for good.
 
-    Whoever was not messaged yet is not. Calls that are out are waited for and recorded; what is unknown stays to be
-    settled. There is no way back but another edition. For example:
+    Whoever was not messaged yet is not, nor is anybody whose call the API refused. Calls that are out are waited for
+    and recorded; what is unknown stays to be settled. There is no way back but another edition. For example:
 
         mambo cancel clinic-day --by Grace --note "clinic day is postponed"
 

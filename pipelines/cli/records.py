@@ -27,8 +27,8 @@ class _Standing:
 def status(name: str | None = None, /, *, edition: str | None = None, watch: bool = False, json: bool = False) -> int:
     """Show how campaigns stand.
 
-    Who got it, what it cost, what is left, which calls are unknown. The exit code is 3 when a campaign has work or
-    unknown calls left. For example:
+    Who got it, what it cost, what is left, which calls are unknown. The exit code is 3 when a campaign has work,
+    unknown or refused calls left. For example:
 
         mambo status
         mambo status clinic-day --edition 2
