@@ -10,6 +10,7 @@ import json
 from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, func, select
@@ -36,6 +37,7 @@ if TYPE_CHECKING:  # loading polars takes longer than summing millions of rows u
     import polars as pl
 
 US = 1_000_000  # microseconds in a second
+SENT_FROM = "sent_from"  # in a campaign's settings: the campaign file of its newest run, and how that was started
 RUN_ENDS = (CampaignState.PAUSED, CampaignState.COMPLETE, "send_ended")  # events by which a sender tells its end
 
 
@@ -81,6 +83,8 @@ class CampaignRow:
     is_test: bool
     transactional: bool  # does not ask the list of opt-outs
     erased_at: datetime | None  # since when its numbers and texts are being erased, or gone
+    file: Path | None  # the campaign file that it was sent from last, in full; None: that is not known
+    direct: bool  # sent without the engine then
 
     @property
     def label(self) -> str:
@@ -464,6 +468,7 @@ def call_name(campaign: CampaignRow, chunk: int) -> str:
 
 def campaign_row(row: Row[Any]) -> CampaignRow:
     values = row._mapping
+    sent_from = json.loads(values["settings"]).get(SENT_FROM, {})
     return CampaignRow(
         **{key: values[key] for key in CampaignRow.__slots__ if key in values and key != "kept_columns"},
         kept_columns=tuple(json.loads(values["kept_columns"])),
@@ -472,6 +477,8 @@ def campaign_row(row: Row[Any]) -> CampaignRow:
         first_call_at=_maybe(values["first_call_at_us"]),
         ended_at=_maybe(values["ended_at_us"]),
         erased_at=_maybe(values["erased_at_us"]),
+        file=Path(sent_from["file"]) if sent_from else None,
+        direct=bool(sent_from.get("direct", False)),
     )
 
 

@@ -116,6 +116,7 @@ class Run:
     edition: str | None
     command: str  # what starts it again
     settings: MamboSettings | None  # None: they cannot be used, and so the ledger is not known
+    file_is_there: bool = True  # that the command names; or else the ledger may know another one
 
     def summary(self) -> CampaignSummary | None:
         """The edition as the ledger has it; None where it has not, or cannot be read."""
@@ -124,7 +125,7 @@ class Run:
         with suppress(MamboError), open_store(self.settings) as store:
             ledger = Ledger(store)
             if (row := ledger.find(self.campaign, self.edition)) is not None:
-                return summarize(ledger, row, command=self.command)
+                return summarize(ledger, row, command=self.command if self.file_is_there else None)
         return None
 
 
@@ -142,7 +143,8 @@ def run_of(file: Path, edition: str | None, *, direct: bool = False) -> Run:
         settings = load_settings()
     except InputError:
         settings = None
-    return Run(campaign, edition, send_command(file, edition or DEFAULT_EDITION, direct=direct), settings)
+    command = send_command(file, edition or DEFAULT_EDITION, direct=direct)
+    return Run(campaign, edition, command, settings, file.is_file())
 
 
 @contextmanager
@@ -222,4 +224,6 @@ def _problem(kind: Kind, summary: CampaignSummary, text: str, reason: str | None
 
 def _masked(command: str, edition: str | None) -> str:
     """A file's path may hold a number; an edition may be a date written without dashes, and is no number."""
-    return shlex.join(word if word == edition else mask_text(word) for word in shlex.split(command))
+    words = shlex.split(command)
+    masked = [word if word == edition else mask_text(word) for word in words]
+    return command if masked == words else shlex.join(masked)

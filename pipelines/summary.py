@@ -10,6 +10,7 @@ from mambo_io.delivery_counts import Evidence, delivery_counts
 from mambo_io.ledger import CampaignRow, Ledger, Totals, UnknownCall
 from mambo_io.masking import mask_text
 from mambo_io.model import FINAL_STATES, NOT_REPORTED, CampaignState, ChunkState, Outcome, StopReason
+from pipelines.opening import command_to_go_on
 
 NOBODY_COUNTED = "nobody in it was counted"  # the detail of a canary that cannot tell anything
 UNKNOWN_CALLS = "unknown_calls"  # the stop reason of a campaign of which only unknown calls are left
@@ -75,8 +76,8 @@ class CampaignSummary:
         return f"{self.campaign}/{self.edition}"
 
 
-def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str) -> CampaignSummary:
-    """Sum the edition up from the ledger; `command` is what starts it again."""
+def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str | None = None) -> CampaignSummary:
+    """Sum the edition up from the ledger; `command` is what starts it again (None: the ledger knows its file)."""
     totals = ledger.totals(campaign)
     unknown = ledger.unknown_calls(campaign)
     differences = {
@@ -144,7 +145,13 @@ def _has_refused(ledger: Ledger, campaign: CampaignRow, totals: Totals) -> bool:
 
 
 def _next_command(
-    ledger: Ledger, campaign: CampaignRow, unknown: list[UnknownCall], planned: int, command: str, *, refused: bool
+    ledger: Ledger,
+    campaign: CampaignRow,
+    unknown: list[UnknownCall],
+    planned: int,
+    command: str | None,
+    *,
+    refused: bool,
 ) -> str | None:
     retry = f"mambo retry {campaign.name} --edition {campaign.edition} --refused --by NAME"
     match campaign.state:
@@ -162,13 +169,13 @@ def _next_command(
         case CampaignState.AWAITING_APPROVAL:
             return f"mambo approve {campaign.name} --edition {campaign.edition} --by NAME"
         case _ if campaign.stop_reason == StopReason.CANARY:
-            return f"{command} --accept-canary"
+            return f"{command} --accept-canary" if command else command_to_go_on(campaign, "--accept-canary")
         case _ if refused and campaign.stop_reason == StopReason.REFUSED_IN_A_ROW:
             return retry
         case _ if unknown and not planned:
             return f"mambo settle {campaign.name} --edition {campaign.edition}"
         case _:
-            return command
+            return command or command_to_go_on(campaign)
 
 
 def stop_text(reason: str | None, detail: str | None = None) -> str:

@@ -206,6 +206,7 @@ def _send(
                 command=command,
                 approved=approved,
                 accept_canary=accept_canary,
+                direct=True,
                 on_progress=on_progress,
             )
         else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 
 from mambo_io import control
 from mambo_io.doubts import end_orphans
@@ -13,7 +12,7 @@ from mambo_io.settings import load_settings
 from mambo_io.store import StoreBusy
 from pipelines.cli import screens
 from pipelines.cli.people import named
-from pipelines.opening import open_store, send_command
+from pipelines.opening import command_to_go_on, open_store
 
 
 def pause(name: str, /, *, by: str, edition: str | None = None, note: str | None = None) -> int:
@@ -67,7 +66,7 @@ def resume(name: str, /, *, by: str, edition: str | None = None, note: str | Non
         row = Ledger(store).get(name, edition)
         control.resume(connection, row, who=who, note=note, now=datetime.now(UTC))
     screens.say(f"{row.label} may go on.")
-    screens.say("Next:", command=send_command(Path(f"{row.name}.toml"), row.edition))
+    screens.say("Next:", command=command_to_go_on(row))
     return 0
 
 
@@ -127,5 +126,5 @@ def approve(name: str, /, *, by: str, edition: str | None = None, digest: str | 
         control.approve(connection, row, who=who, digest=digest, now=datetime.now(UTC))
     screens.show_plan(row)
     screens.say(f"{row.label} is approved.")
-    screens.say("Next:", command=send_command(Path(f"{row.name}.toml"), row.edition))
+    screens.say("Next:", command=command_to_go_on(row))
     return 0

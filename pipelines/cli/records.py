@@ -12,7 +12,7 @@ from mambo_io.model import CampaignState
 from mambo_io.settings import load_settings
 from mambo_io.side_file import kept_replies
 from pipelines.cli import screens
-from pipelines.opening import open_store, send_command
+from pipelines.opening import open_store
 from pipelines.summary import CampaignSummary, summarize
 
 
@@ -52,7 +52,7 @@ def status(name: str | None = None, /, *, edition: str | None = None, watch: boo
             rows = ledger.campaigns() if name is None else [ledger.get(name, edition)]
             return [
                 _Standing(
-                    summarize(ledger, row, command=send_command(Path(f"{row.name}.toml"), row.edition)),
+                    summarize(ledger, row),
                     sum(len(replies.ends) for replies in kept_replies(opened.aside(row.id))),
                 )
                 for row in rows

@@ -68,9 +68,38 @@ def test_one_campaign_and_how_it_goes_on(sent: Cli) -> None:
     assert newest.code == 3
     assert newest.out.startswith("clinic-day/2  paused: the first receipt does not agree with the estimate")
     assert newest.pairs()["planned"] == "2"
-    assert newest.next_command == ["send", "clinic-day.toml", "--edition", "2", "--accept-canary"]
+    assert newest.next_command == ["send", "clinic-day.toml", "--edition", "2", "--direct", "--accept-canary"]
     assert first.code == 0
     assert first.out.startswith("clinic-day/1  complete\naccepted  3\nrejected  1\n")
+
+
+def test_what_goes_on_names_the_campaign_file_wherever_it_lies(
+    sent: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """By whatever name the file has, and from whatever folder one looks."""
+    folder = sent.folder / "campaigns"
+    folder.mkdir()
+    for name in ("people.csv", "clinic-day.toml"):
+        (sent.folder / name).rename(folder / name)
+    weekly = (folder / "clinic-day.toml").rename(folder / "weekly.toml")
+    assert sent("send", "campaigns/weekly.toml", "--edition", "2", "--direct", "--yes").code == 3
+
+    options = ["--edition", "2", "--direct", "--accept-canary"]
+    assert sent("status", "clinic-day").next_command == ["send", "campaigns/weekly.toml", *options]
+    assert sent("pause", "clinic-day", "--by", "Grace").code == 0
+    resumed = sent("resume", "clinic-day", "--by", "Grace")
+    assert resumed.next_command == ["send", "campaigns/weekly.toml", *options[:-1]]
+
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert sent("status", "clinic-day").next_command == ["send", str(weekly), *options]
+    weekly.rename(folder / "renamed.toml")
+    weekly.write_text('name = "another"\n')
+    assert sent("status", "clinic-day").next_command == ["send", str(folder / "renamed.toml"), *options]
+    (folder / "renamed.toml").unlink()
+    (said,) = [line for line in sent("status", "clinic-day").out.splitlines() if line.startswith("Next: ")]
+    assert said == (
+        'Next: mambo send FILE --edition 2 --direct --accept-canary  (FILE: the campaign file with name = "clinic-day")'
+    )
 
 
 def test_replies_that_the_ledger_did_not_take_are_told(cli: Cli) -> None:

@@ -44,10 +44,10 @@ def test_it_is_planned_again_and_sent(refused: Cli) -> None:
     said = refused(*nothing.next_command[:-1], "Grace")
     assert (said.code, said.err) == (0, "")
     assert said.out.startswith("1 API call to 3 people planned again in clinic-day/1.\n")
-    assert said.next_command == ["send", "clinic-day.toml"]
+    assert said.next_command == ["send", "clinic-day.toml", "--direct"]
     assert refused("status", "clinic-day").pairs()["planned"] == str(SENDABLE)
 
-    assert refused(*said.next_command, "--direct", "--yes").pairs()["accepted"] == str(SENDABLE)
+    assert refused(*said.next_command, "--yes").pairs()["accepted"] == str(SENDABLE)
     assert refused("status", "clinic-day").code == 0
 
 

@@ -65,7 +65,7 @@ def test_a_person_says_that_it_was_not_sent_and_it_is_sent(cli: Cli, last_call_l
     last_call_lost(executes=False)
     said = cli(*RESOLVE, "--not-sent")
     assert said.code == 3
-    assert said.next_command == ["send", "clinic-day.toml"]
+    assert said.next_command == ["send", "clinic-day.toml", "--direct"]
     assert cli(*SEND).pairs()["accepted"] == "23"
 
 
