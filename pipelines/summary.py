@@ -10,6 +10,7 @@ from mambo_io.delivery_counts import Evidence, delivery_counts
 from mambo_io.ledger import CampaignRow, Ledger, Totals, UnknownCall
 from mambo_io.masking import mask_text
 from mambo_io.model import FINAL_STATES, NOT_REPORTED, CampaignState, ChunkState, Outcome, StopReason
+from pipelines.judging import is_last_word
 from pipelines.opening import command_to_go_on
 
 NOBODY_COUNTED = "nobody in it was counted"  # the detail of a canary that cannot tell anything
@@ -172,6 +173,9 @@ def _next_command(
             return f"{command} --accept-canary" if command else command_to_go_on(campaign, "--accept-canary")
         case _ if refused and campaign.stop_reason == StopReason.REFUSED_IN_A_ROW:
             return retry
+        case _ if unknown and not planned and all(is_last_word(call.evidence) for call in unknown):
+            which = f"{campaign.name} {unknown[0].name.rpartition('/')[2]}"
+            return f"mambo resolve {which} --accepted|--not-sent --edition {campaign.edition} --by NAME --note WHY"
         case _ if unknown and not planned:
             return f"mambo settle {campaign.name} --edition {campaign.edition}"
         case _:

@@ -37,6 +37,7 @@ def last_call_lost(cli: Cli, api: SandboxHandle) -> Callable[..., None]:
         said = cli(*SEND)
         assert said.code == 3
         assert "no balance is known from after it" in said.out
+        assert said.next_command == ["settle", "clinic-day", "--edition", "1"], "a balance may tell"
         cli.set(PASSWORD=api.password)
 
     return send
@@ -56,6 +57,10 @@ def test_the_balance_tells_that_nothing_was_taken_for_it(cli: Cli, last_call_los
     assert said.code == 3
     assert "nothing is missing from the balance for it, but MAMBO_ACCOUNT_EXCLUSIVE is not set" in said.out
     status = cli("status", "clinic-day")
+    assert said.next_command == status.next_command, "the money has told all that it can, and a person is asked"
+    resolve, name, call, answers, *more = status.next_command
+    assert (resolve, name, call, answers) == ("resolve", "clinic-day", "c0004", "--accepted|--not-sent")
+    assert more == ["--edition", "1", "--by", "NAME", "--note", "WHY"]
     assert status.code == 3
     assert "MAMBO_ACCOUNT_EXCLUSIVE is not set" in status.out
     assert cli("status", "clinic-day", "--json").json["unknown_calls"][0]["evidence"].startswith("nothing is missing")
