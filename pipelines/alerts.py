@@ -30,7 +30,7 @@ from mambo_io.window import KAMPALA
 from pipelines.campaign import check_edition, load_campaign
 from pipelines.opening import DEFAULT_EDITION, open_store, send_command
 from pipelines.planned import who
-from pipelines.summary import CampaignSummary, stop_text, summarize
+from pipelines.summary import PROCESS_ENDED, CampaignSummary, stop_text, summarize
 
 COMMAND_TIMEOUT_S = 30.0
 
@@ -193,7 +193,7 @@ def of_error(error: object, run: Run) -> Problem:
 def of_crash(run: Run) -> Problem:
     """A run whose process ended without a word: it was killed, had no memory left, or the machine was shut down."""
     text = "crashed: its process was ended; starting it again tells what became of the calls in flight"
-    return _of_run(Kind.CRASHED, run, text, "process_ended")
+    return _of_run(Kind.CRASHED, run, text, PROCESS_ENDED)
 
 
 def _of_run(kind: Kind, run: Run, text: str, reason: str) -> Problem:

@@ -16,7 +16,6 @@ from typing import assert_never
 from mambo_io.ledger import CampaignRow, Ledger, to_us
 from mambo_io.model import CampaignState, StopReason
 from mambo_io.settings import MamboSettings
-from mambo_io.store import StoreBusy
 from mambo_io.window import Window, day_start
 from pipelines.campaign import Campaign
 from pipelines.schedule import edition_of, time_of
@@ -141,8 +140,4 @@ def _next_chance(window: Window | None, since: datetime) -> datetime:
 
 def _is_at_work(row: CampaignRow, ledger: Ledger) -> bool:
     """Whether a sender holds the edition; one that was killed does not any more."""
-    try:
-        with ledger.store.locked_writer(row.label):
-            return False
-    except StoreBusy:
-        return True
+    return ledger.store.holder(row.label) is not None

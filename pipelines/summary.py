@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from mambo_io import statements
 from mambo_io.delivery_counts import Evidence, delivery_counts
+from mambo_io.errors import StoreError
 from mambo_io.ledger import CampaignRow, Ledger, Totals, UnknownCall
 from mambo_io.masking import mask_text
 from mambo_io.model import FINAL_STATES, NOT_REPORTED, CampaignState, ChunkState, Outcome, StopReason
@@ -19,6 +21,7 @@ REFUSED_CALLS = "refused_calls"  # of one that is complete but for calls that th
 
 SERVICE_STOPPED = "the program that served it was stopped; calls in flight were waited for"  # of a stop by a signal
 
+PROCESS_ENDED = "process_ended"  # of one that is `sending`, and nobody sends it: killed, or it lost its ledger
 RESOLVED = "resolved"  # a settlement or a person put the last unknown calls back into the plan
 
 _DIFFERENCES = {
@@ -45,6 +48,7 @@ class CampaignSummary:
     state: str
     stop_reason: str | None
     stop_detail: str | None
+    sent_by: str | None  # who sends it now: grace on office-pc, since … in Kampala; empty where that is not known
     plan_digest: str  # names exactly what was planned, and what a person approves
     erased_at: datetime | None  # since when its numbers and texts are being erased, or gone
     held_by: str | None  # the person who paused it; masked, as people write what they like
@@ -79,6 +83,15 @@ class CampaignSummary:
 
 def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str | None = None) -> CampaignSummary:
     """Sum the edition up from the ledger; `command` is what starts it again (None: the ledger knows its file)."""
+    sent_by = process_ended = None
+    if campaign.state is CampaignState.SENDING:
+        with suppress(StoreError):  # whoever may only read may not be able to ask
+            sent_by = ledger.store.holder(campaign.label)
+            if sent_by is None:
+                now = ledger.get(campaign.name, campaign.edition)
+                if now.state is not CampaignState.SENDING:  # it came to its end this very moment
+                    return summarize(ledger, now, command=command)
+                process_ended = PROCESS_ENDED
     totals = ledger.totals(campaign)
     unknown = ledger.unknown_calls(campaign)
     differences = {
@@ -102,7 +115,7 @@ def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str | None = No
         deliveries = {status.value: people for status, people in reported.accepted.items()}
         deliveries[NOT_REPORTED] = totals.outcomes.get(Outcome.ACCEPTED, 0) - sum(deliveries.values())
     refused = _has_refused(ledger, campaign, totals)
-    stop_reason, stop_detail = campaign.stop_reason, campaign.stop_detail
+    stop_reason, stop_detail = process_ended or campaign.stop_reason, campaign.stop_detail
     if refused and campaign.state is CampaignState.COMPLETE:
         stop_reason, stop_detail = REFUSED_CALLS, ledger.last_refusal(campaign)
     return CampaignSummary(
@@ -112,6 +125,7 @@ def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str | None = No
         state=campaign.state,
         stop_reason=stop_reason,
         stop_detail=stop_detail,
+        sent_by=sent_by,
         plan_digest=campaign.plan_digest,
         erased_at=campaign.erased_at,
         held_by=_masked_holder(campaign),
@@ -127,7 +141,13 @@ def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str | None = No
         deliveries=deliveries,
         delivery_evidence=() if reported is None else reported.evidence,
         next_command=_next_command(
-            ledger, campaign, unknown, totals.outcomes.get(Outcome.PLANNED, 0), command, refused=refused
+            ledger,
+            campaign,
+            unknown,
+            totals.outcomes.get(Outcome.PLANNED, 0),
+            command,
+            refused=refused,
+            at_work=sent_by is not None,
         ),
         sending_seconds=ledger.last_run_seconds(campaign),
     )
@@ -153,6 +173,7 @@ def _next_command(
     command: str | None,
     *,
     refused: bool,
+    at_work: bool,
 ) -> str | None:
     retry = f"mambo retry {campaign.name} --edition {campaign.edition} --refused --by NAME"
     match campaign.state:
@@ -167,6 +188,8 @@ def _next_command(
             return f"mambo cancel {campaign.name} --edition {campaign.edition} --by NAME"
         case _ if campaign.held_by is not None:
             return f"mambo resume {campaign.name} --edition {campaign.edition} --by NAME"
+        case CampaignState.SENDING if at_work:
+            return None
         case CampaignState.AWAITING_APPROVAL:
             return f"mambo approve {campaign.name} --edition {campaign.edition} --by NAME"
         case _ if campaign.stop_reason == StopReason.CANARY:
@@ -196,6 +219,7 @@ _STOPS: dict[str, str] = {
     StopReason.NOTHING_LEFT: "nothing is left to do",
     UNKNOWN_CALLS: "everything was sent, but the fate of some calls is unknown; they are not repeated",
     REFUSED_CALLS: "the API refused calls; correct the cause and retry them, or cancel it to leave them out for good",
+    PROCESS_ENDED: "its process has ended; starting it again tells what became of the calls in flight",
     RESOLVED: "calls were put back into the plan",
     StopReason.OUTSIDE_WINDOW: "outside the sending window",
     StopReason.BUDGET: "the next call would go over the budget; raise it to go on",

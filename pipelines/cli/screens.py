@@ -132,7 +132,7 @@ def show_reasons(rejected: Mapping[str, int]) -> None:
 def show_summary(summary: CampaignSummary) -> None:
     """Who got it, what it cost, why that is not the estimate, what happened to the rest, and what to type next."""
     why = f": {stop_text(summary.stop_reason, summary.stop_detail)}" if summary.stop_reason is not None else ""
-    out.print(f"[bold]{escape(summary.label)}[/bold]  {summary.state}{escape(why)}")
+    out.print(f"[bold]{escape(summary.label)}[/bold]  {summary.state}{escape(why)}{escape(_sent_by(summary))}")
     if summary.state == CampaignState.AWAITING_APPROVAL:
         say(f"Plan {summary.plan_digest}: nothing is sent before `mambo approve`.")
     if summary.held_by is not None:
@@ -162,6 +162,10 @@ def show_summary(summary: CampaignSummary) -> None:
         )
     if summary.next_command is not None:
         say("Next:", command=summary.next_command)
+
+
+def _sent_by(summary: CampaignSummary) -> str:
+    return "" if summary.sent_by is None else f" ({summary.sent_by or 'by another process'})"
 
 
 def show_deliveries(summary: CampaignSummary) -> None:
@@ -205,6 +209,7 @@ def show_campaigns(summaries: Iterable[CampaignSummary]) -> None:
         figures = (summary.rows, accepted, summary.rows - accepted - left, left)
         money = (summary.estimated_ugx, summary.charged_ugx)
         state = summary.state + (f" ({summary.stop_reason})" if summary.stop_reason else "")
+        state += _sent_by(summary)
         state += ", erased" if summary.erased_at is not None else ""
         state += f", paused by {summary.held_by}" if summary.held_by is not None else ""
         rows.append((summary.label, *(f"{figure:,}" for figure in (*figures, *money)), state))

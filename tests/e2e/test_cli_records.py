@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -100,6 +102,21 @@ def test_what_goes_on_names_the_campaign_file_wherever_it_lies(
     assert said == (
         'Next: mambo send FILE --edition 2 --direct --accept-canary  (FILE: the campaign file with name = "clinic-day")'
     )
+
+
+def test_who_sends_it_or_that_nobody_does(cli: Cli, store_url: str) -> None:
+    cli.set(STORE=store_url)
+    with Store(store_url, create=True) as store, store.locked_writer("clinic-day/1") as connection:
+        Run.of(connection, plan(1, 1)).claim_one()
+        said = cli("status", "clinic-day")
+        me = rf"{getpass.getuser()} on \S+, since \S+ \d\d:\d\d in Kampala"
+        assert re.match(rf"clinic-day/1  sending \({me}\)\n", said.out)
+        assert (said.code, "Next: " in said.out) == (3, False)
+        assert re.search(rf"sending \({me}\)\n", cli("status").out)
+    ended = cli("status", "clinic-day")
+    assert ended.out.startswith("clinic-day/1  sending: its process has ended; starting it again tells")
+    assert ended.code == 3
+    assert "sending (process_ended)\n" in cli("status").out
 
 
 def test_replies_that_the_ledger_did_not_take_are_told(cli: Cli) -> None:
