@@ -85,7 +85,8 @@ def file_lock(folder: Path, name: str) -> Iterator[None]:
 def file_lock_holder(folder: Path, name: str) -> str | None:
     """Who holds `file_lock`: `grace on office-pc, since … in Kampala`; None when nobody does.
 
-    An empty text where it is not known who. Takes a free one for a moment. Raises `StoreError` where that cannot be tried: the file is another user's.
+    An empty text where it is not known who. Takes a free one for a moment. Raises `StoreError` where that cannot be
+    tried: the file is another user's.
     """
     file = folder / f"{_key(name).hex()}.lock"
     try:

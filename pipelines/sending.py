@@ -24,7 +24,7 @@ from mambo_io.call_ends import CallEnd, ClaimedCall
 from mambo_io.client import AsyncMamboClient
 from mambo_io.errors import Stopped
 from mambo_io.ledger import from_us
-from mambo_io.model import Action, Blame, CallResult, Receipt, StopReason, Verdict
+from mambo_io.model import SIGNALLED_TWICE, Action, Blame, CallResult, Receipt, StopReason, Verdict
 from mambo_io.sender import Exchange, Hold, Limits, Sender
 from mambo_io.store_errors import LedgerFailed
 
@@ -359,6 +359,8 @@ class SendLoop:
 
     def _on_signal(self, name: str) -> None:
         if self._asked_before:
+            if self._in_flight and self._stop is not None and self._stop.reason is StopReason.SIGNAL:
+                self._stop = RunEnd(StopReason.SIGNAL, name + SIGNALLED_TWICE)
             for task in self._in_flight.values():
                 # Behind the first step of each, which is where a call begins to catch its cancellation.
                 asyncio.get_running_loop().call_soon(task.cancel)

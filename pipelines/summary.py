@@ -11,7 +11,7 @@ from mambo_io.delivery_counts import Evidence, delivery_counts
 from mambo_io.errors import StoreError
 from mambo_io.ledger import CampaignRow, Ledger, Totals, UnknownCall
 from mambo_io.masking import mask_text
-from mambo_io.model import FINAL_STATES, NOT_REPORTED, CampaignState, ChunkState, Outcome, StopReason
+from mambo_io.model import FINAL_STATES, NOT_REPORTED, SIGNALLED_TWICE, CampaignState, ChunkState, Outcome, StopReason
 from pipelines.judging import is_last_word
 from pipelines.opening import command_to_go_on
 
@@ -19,7 +19,10 @@ NOBODY_COUNTED = "nobody in it was counted"  # the detail of a canary that canno
 UNKNOWN_CALLS = "unknown_calls"  # the stop reason of a campaign of which only unknown calls are left
 REFUSED_CALLS = "refused_calls"  # of one that is complete but for calls that the API refused, which a person may retry
 
-SERVICE_STOPPED = "the program that served it was stopped; calls in flight were waited for"  # of a stop by a signal
+# The details of a stop by a signal after which an edition goes on by itself.
+SERVICE_STOPPED = "the program that served it was stopped; calls in flight were waited for"
+SERVICE_GAVE_UP = "the program that served it was stopped twice; the calls in flight were given up"
+SERVICE_STOPS = (SERVICE_STOPPED, SERVICE_GAVE_UP)
 
 PROCESS_ENDED = "process_ended"  # of one that is `sending`, and nobody sends it: killed, or it lost its ledger
 RESOLVED = "resolved"  # a settlement or a person put the last unknown calls back into the plan
@@ -209,8 +212,11 @@ def stop_text(reason: str | None, detail: str | None = None) -> str:
     """Why a run stopped, in words for a person."""
     if reason == StopReason.CANARY and detail == NOBODY_COUNTED:
         return "of the first people the API counted nobody, so the estimate is not confirmed; accept that to go on"
-    if detail == SERVICE_STOPPED:
+    if detail in SERVICE_STOPS:
         return detail
+    if reason == StopReason.SIGNAL:
+        name, twice, _ = (detail or "a signal").partition(SIGNALLED_TWICE)
+        return f"stopped by {name}{twice}; the calls in flight were {'given up' if twice else 'waited for'}"
     words = _STOPS.get(reason or "", reason or "not stopped")
     return f"{words} ({detail})" if detail else words
 
@@ -230,7 +236,6 @@ _STOPS: dict[str, str] = {
     StopReason.TOO_LATE: "its time had passed, so it was not sent",
     StopReason.PAUSED: "somebody paused it",
     StopReason.CANCELLED: "somebody cancelled it",
-    StopReason.SIGNAL: "stopped by you; calls in flight were waited for",
     StopReason.NO_CONNECTION: "the API could not be reached",
     StopReason.RATE_LIMITED: "the API asks for a longer pause",
     StopReason.UNKNOWN_IN_A_ROW: "several calls in a row got no clear answer",

@@ -47,7 +47,7 @@ from pipelines.alerts import of_crash, run_of
 from pipelines.opening import open_ledger
 from pipelines.prepare import prepare
 from pipelines.runs import begun_edition, send_edition
-from pipelines.summary import UNKNOWN_CALLS, CampaignSummary
+from pipelines.summary import UNKNOWN_CALLS, CampaignSummary, stop_text
 from support.checker import check
 from support.lists import campaign_of
 from support.processes import MAMBO, started
@@ -535,6 +535,8 @@ def test_a_second_signal_gives_up_the_calls_that_are_out_and_no_others(
     process.send_signal(signal.SIGINT)
     told, _ = process.communicate(timeout=10)
     assert process.returncode == 3, told
+    assert '"stop_reason": "signal", "stop_detail": "SIGINT, twice"' in told
+    assert stop_text("signal", "SIGINT, twice") == "stopped by SIGINT, twice; the calls in flight were given up"
     unknown = case.results().filter(pl.col("outcome") == "unknown")
     assert unknown["chunk"].n_unique() == 2
     case.check(most_unknown=2, complete=False)
