@@ -144,6 +144,19 @@ class UnknownCall:
 
 
 @dataclass(frozen=True, slots=True)
+class UnverifiedCall:
+    """A call that was executed, and of whose people the receipt does not say whether they were counted."""
+
+    name: str  # clinic-day/1/c0007
+    recipients_count: int  # of those whom nobody has resolved yet
+    first_row: int  # of them
+    submitted_count: int
+    counted: int | None  # by the receipt; null where it does not say
+    unsupported: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """That somebody has begun to send: who, on which machine, and when."""
 
@@ -263,6 +276,30 @@ class Ledger:
                     from_us(row.intent_at_us),
                     row.reason or "",
                     row.evidence,
+                )
+                for row in rows
+            ]
+
+    def unverified_calls(self, campaign: CampaignRow) -> list[UnverifiedCall]:
+        """The calls with people who are `unverified`."""
+        a, x = attempts.c, recipient_exceptions.c
+        with self.store.reader() as connection:
+            rows = connection.execute(
+                select(attempts, func.count().label("people"), func.min(x.row).label("first_row"))
+                .join(recipient_exceptions, x.attempt_id == a.id)
+                .where(x.campaign_id == campaign.id, x.kind == ExceptionKind.UNVERIFIED)
+                .group_by(a.id)
+                .order_by(a.id)
+            )
+            return [
+                UnverifiedCall(
+                    call_name(campaign, row.chunk),
+                    row.people,
+                    row.first_row,
+                    row.submitted_count,
+                    row.recipients_count,
+                    row.unsupported_count,
+                    row.reason or "",
                 )
                 for row in rows
             ]

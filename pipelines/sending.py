@@ -255,6 +255,9 @@ class SendLoop:
         result = end.result
         said = f"{result.reason}: {result.messages[0]}" if result.messages else result.reason
         receipt = result.receipt
+        if receipt is not None and not receipt.consistent and receipt.recipients_count is not None:
+            said += f"; of {len(end.call.rows)} people the receipt counts {receipt.recipients_count}"
+            said += f", and {receipt.unsupported_count} as unsupported" if receipt.unsupported_count else ""
         self._progress = replace(
             self._progress,
             calls=self._progress.calls + 1,

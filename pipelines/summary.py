@@ -9,7 +9,7 @@ from datetime import datetime
 from mambo_io import statements
 from mambo_io.delivery_counts import Evidence, delivery_counts
 from mambo_io.errors import StoreError
-from mambo_io.ledger import CampaignRow, Ledger, Totals, UnknownCall
+from mambo_io.ledger import CampaignRow, Ledger, Totals, UnknownCall, UnverifiedCall
 from mambo_io.masking import mask_text
 from mambo_io.model import FINAL_STATES, NOT_REPORTED, SIGNALLED_TWICE, CampaignState, ChunkState, Outcome, StopReason
 from pipelines.judging import is_last_word
@@ -64,6 +64,7 @@ class CampaignSummary:
     charged_ugx: int
     differences: dict[str, int]  # estimated less charged, by cause
     unknown_calls: tuple[UnknownCall, ...]
+    unverified_calls: tuple[UnverifiedCall, ...]
     deliveries: dict[str, int]  # accepted recipients by what a provider's export says of them; none was imported: empty
     delivery_evidence: tuple[Evidence, ...]  # others whom it names
     next_command: str | None
@@ -141,6 +142,7 @@ def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str | None = No
         charged_ugx=totals.charged_ugx,
         differences=differences,
         unknown_calls=tuple(unknown),
+        unverified_calls=tuple(ledger.unverified_calls(campaign)) if Outcome.UNVERIFIED in totals.outcomes else (),
         deliveries=deliveries,
         delivery_evidence=() if reported is None else reported.evidence,
         next_command=_next_command(

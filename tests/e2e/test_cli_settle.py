@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 
 import pytest
 
 from mambo_io.sandbox import SandboxHandle
-from mambo_io.sandbox.faults import NoAnswer
+from mambo_io.sandbox.faults import Altered, NoAnswer
 from support.cli import Cli, numbers_of
 
 SEND = ("send", "clinic-day.toml", "--direct", "--yes")
@@ -78,6 +79,24 @@ def test_a_person_says_that_it_was_sent(cli: Cli, last_call_lost: Callable[..., 
     last_call_lost(executes=True)
     said = cli(*RESOLVE, "--accepted")
     assert (said.code, said.pairs()["accepted"]) == (0, "23")
+
+
+def test_unverified_people_are_told_with_both_figures_and_how_to_resolve_them(cli: Cli, api: SandboxHandle) -> None:
+    cli.campaign(people=numbers_of(8), sending={"chunk_size": 2, "concurrency": 1, "canary_size": 2})
+    api.set_faults([Altered(add={"recipients_count": -1}, skip=1), Altered(add={"recipients_count": 1}, skip=1)])
+    stopped = cli(*SEND)
+    assert "paused: the API answered in a way that needs a person (count_above_submitted: " in stopped.out
+    assert "; of 2 people the receipt counts 3)\n" in stopped.out
+    status = cli("status", "clinic-day")
+    told = [line.removeprefix("Unverified: API call ") for line in status.out.splitlines() if "Unverified: " in line]
+    assert told == [
+        "clinic-day/1/c0002, 2 people from row 4 (counts_inconsistent): of 2 people the receipt counts 1",
+        "clinic-day/1/c0003, 2 people from row 6 (count_above_submitted): of 2 people the receipt counts 3",
+    ]
+    word = "mambo resolve clinic-day --row 4 --accepted|--not-sent --edition 1 --by NAME --note WHY"
+    assert f"  {word}\n" in status.out
+    assert cli(*shlex.split(word.replace("--accepted|", ""))[1:]).pairs()["unverified"] == "3"
+    assert "c0002, 1 person from row 5 (" in cli("status", "clinic-day").out
 
 
 WRONG = {
