@@ -2,7 +2,8 @@
 
 ::
 
-    planned | awaiting_approval | sending | paused -> cancelled      awaiting_approval -> planned | paused
+    planned | awaiting_approval | sending | paused | complete, with refused calls -> cancelled
+    awaiting_approval -> planned | paused
 
 Each is one short commit on a connection of its own, without the campaign's lock, which its sender holds. The sender
 asks for all of it inside the transaction of every claim, so that it counts before the next call; calls that are out
@@ -27,7 +28,7 @@ from mambo_io.tables import campaigns, chunks
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """What is not sent any more."""
+    """What is not sent any more: planned calls, and those that the API refused."""
 
     calls: int
     recipients: int
@@ -55,15 +56,20 @@ def resume(connection: Connection, campaign: CampaignRow, *, who: str, note: str
 
 
 def cancel(connection: Connection, campaign: CampaignRow, *, who: str, note: str | None, now: datetime) -> Cancelled:
-    """Send nothing more of the edition, for good: planned calls become cancelled, open ones stay to be settled.
+    """Send nothing more of the edition, for good: planned calls become cancelled, refused ones are not retried, open
+    ones stay to be settled.
 
     Raises `InputError` when nothing is left to cancel.
     """
-    planned = (chunks.c.campaign_id == campaign.id) & (chunks.c.state == ChunkState.PLANNED)
+    left = chunks.c.state.in_((ChunkState.PLANNED, ChunkState.REFUSED))
+    here = chunks.c.campaign_id == campaign.id
     with connection.begin():
-        _open_edition(connection, campaign)
+        found = _open_edition(connection, campaign, or_complete=True)
+        refused = connection.scalar(select(func.count()).where(here, chunks.c.state == ChunkState.REFUSED))
+        if found.state is CampaignState.COMPLETE and not refused:
+            raise _finished(campaign, found.state)
         calls, recipients = connection.execute(
-            select(func.count(), func.coalesce(func.sum(chunks.c.recipients_count), 0)).where(planned)
+            select(func.count(), func.coalesce(func.sum(chunks.c.recipients_count), 0)).where(here, left)
         ).one()
         connection.execute(statements.CANCEL_PLANNED, {"the_campaign": campaign.id})
         _change(
@@ -128,8 +134,11 @@ def explain_stop(connection: Connection, campaign: CampaignRow, detail: str) -> 
         connection.execute(update(campaigns).where(campaigns.c.id == campaign.id, stopped).values(stop_detail=detail))
 
 
-def _open_edition(connection: Connection, campaign: CampaignRow) -> Any:
-    """The edition's row, locked. Raises `InputError` when it is finished, or not there any more."""
+def _open_edition(connection: Connection, campaign: CampaignRow, *, or_complete: bool = False) -> Any:
+    """The edition's row, locked. Raises `InputError` when it is finished, or not there any more.
+
+    `or_complete`: one that is complete will do, too.
+    """
     row = connection.execute(
         select(campaigns.c.state, campaigns.c.held_by, campaigns.c.first_call_at_us, campaigns.c.plan_digest)
         .where(campaigns.c.id == campaign.id)
@@ -137,9 +146,13 @@ def _open_edition(connection: Connection, campaign: CampaignRow) -> Any:
     ).one_or_none()
     if row is None:
         raise InputError("was planned anew this very moment", file=campaign.label, fix="Look at it, and try again.")
-    if row.state in FINAL_STATES:
-        raise InputError(f"is {row.state}, and nothing of it is sent any more", file=campaign.label)
+    if row.state in FINAL_STATES and not (or_complete and row.state is CampaignState.COMPLETE):
+        raise _finished(campaign, row.state)
     return row
+
+
+def _finished(campaign: CampaignRow, state: CampaignState) -> InputError:
+    return InputError(f"is {state}, and nothing of it is sent any more", file=campaign.label)
 
 
 def _change(connection: Connection, campaign: CampaignRow, **values: Any) -> None:

@@ -41,7 +41,7 @@ from sqlalchemy import (
 
 from mambo_io.errors import InputError
 from mambo_io.event_log import add_event
-from mambo_io.ledger import PLAN_REPLACED, CampaignRow, campaign_row, to_us
+from mambo_io.ledger import PLAN_REPLACED, SENT_FROM, CampaignRow, campaign_row, to_us
 from mambo_io.model import FINAL_STATES, CampaignState, ChunkState
 from mambo_io.tables import (
     attempts,
@@ -164,7 +164,8 @@ def record_erased(connection: Connection, campaign: CampaignRow, *, who: str, no
 def _mark(connection: Connection, campaign: CampaignRow, who: str, now: datetime) -> None:
     """From here on the edition is one that is erased, whatever becomes of this process."""
     kept = json.loads(connection.scalar(select(campaigns.c.settings).where(campaigns.c.id == campaign.id)) or "{}")
-    kept.pop("message", None)
+    for of_people in ("message", SENT_FROM):  # a file may be named after somebody
+        kept.pop(of_people, None)
     values: dict[str, Any] = dict.fromkeys(("message", "content_digest", "plan_digest", "source_digest"), "")
     values |= {"settings": json.dumps(kept, sort_keys=True), "stop_detail": None}
     if campaign.erased_at is None:

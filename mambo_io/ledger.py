@@ -10,6 +10,7 @@ import json
 from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, func, select
@@ -38,6 +39,7 @@ if TYPE_CHECKING:  # loading polars takes longer than summing millions of rows u
 US = 1_000_000  # microseconds in a second
 PLAN_REPLACED = "plan_replaced"  # the event between those of an earlier plan of the edition and those of this one
 RUN_ENDS = (CampaignState.PAUSED, CampaignState.COMPLETE, "send_ended", PLAN_REPLACED)  # no sender is at work after it
+SENT_FROM = "sent_from"  # in a campaign's settings: the campaign file of its newest run, and how that was started
 
 
 def to_us(at: datetime) -> int:
@@ -82,6 +84,8 @@ class CampaignRow:
     is_test: bool
     transactional: bool  # does not ask the list of opt-outs
     erased_at: datetime | None  # since when its numbers and texts are being erased, or gone
+    file: Path | None  # the campaign file that it was sent from last, in full; None: that is not known
+    direct: bool  # sent without the engine then
 
     @property
     def label(self) -> str:
@@ -147,6 +151,19 @@ class UnknownCall:
     intent_at: datetime
     reason: str
     evidence: str | None  # what the account's balance says of it
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedCall:
+    """A call that was executed, and of whose people the receipt does not say whether they were counted."""
+
+    name: str  # clinic-day/1/c0007
+    recipients_count: int  # of those whom nobody has resolved yet
+    first_row: int  # of them
+    submitted_count: int
+    counted: int | None  # by the receipt; null where it does not say
+    unsupported: int | None
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +310,48 @@ class Ledger:
                 return None
             first = connection.scalars(select(uncharged.c.chunk).order_by(uncharged.c.chunk).limit(most))
             return UnchargedCalls(calls, int(expected_ugx), tuple(call_name(campaign, chunk) for chunk in first))
+
+    def unverified_calls(self, campaign: CampaignRow) -> list[UnverifiedCall]:
+        """The calls with people who are `unverified`."""
+        a, x = attempts.c, recipient_exceptions.c
+        with self.store.reader() as connection:
+            rows = connection.execute(
+                select(attempts, func.count().label("people"), func.min(x.row).label("first_row"))
+                .join(recipient_exceptions, x.attempt_id == a.id)
+                .where(x.campaign_id == campaign.id, x.kind == ExceptionKind.UNVERIFIED)
+                .group_by(a.id)
+                .order_by(a.id)
+            )
+            return [
+                UnverifiedCall(
+                    call_name(campaign, row.chunk),
+                    row.people,
+                    row.first_row,
+                    row.submitted_count,
+                    row.recipients_count,
+                    row.unsupported_count,
+                    row.reason or "",
+                )
+                for row in rows
+            ]
+
+    def last_refusal(self, campaign: CampaignRow) -> str | None:
+        """What the API said of the newest of its refused calls: `http_400: The sender ID is not registered`."""
+        a = attempts.c
+        with self.store.reader() as connection:
+            row = connection.execute(
+                select(a.reason, a.api_messages)
+                .join(chunks, and_(chunks.c.campaign_id == a.campaign_id, chunks.c.last_attempt == a.id))
+                .where(chunks.c.campaign_id == campaign.id, chunks.c.state == ChunkState.REFUSED)
+                .order_by(a.id.desc())
+                .limit(1)
+            ).one_or_none()
+        return None if row is None else ": ".join(filter(None, row))
+
+    def is_archived(self, campaign: CampaignRow) -> bool:
+        """Whether its people stand in a file of `mambo store archive`."""
+        with self.store.reader() as connection:
+            return archive_of(connection, campaign.id) is not None
 
     def unknown_attempts(self, campaign: CampaignRow) -> dict[int, int]:
         """The last attempt of each unknown call, by chunk."""
@@ -479,6 +538,7 @@ def call_name(campaign: CampaignRow, chunk: int) -> str:
 
 def campaign_row(row: Row[Any]) -> CampaignRow:
     values = row._mapping
+    sent_from = json.loads(values["settings"]).get(SENT_FROM, {})
     return CampaignRow(
         **{key: values[key] for key in CampaignRow.__slots__ if key in values and key != "kept_columns"},
         kept_columns=tuple(json.loads(values["kept_columns"])),
@@ -487,6 +547,8 @@ def campaign_row(row: Row[Any]) -> CampaignRow:
         first_call_at=_maybe(values["first_call_at_us"]),
         ended_at=_maybe(values["ended_at_us"]),
         erased_at=_maybe(values["erased_at_us"]),
+        file=Path(sent_from["file"]) if sent_from else None,
+        direct=bool(sent_from.get("direct", False)),
     )
 
 

@@ -26,6 +26,7 @@ from mambo_io.window import KAMPALA
 
 APPLICATION = "mambo"
 _LONGEST_NAME = 63  # bytes of an application_name; PostgreSQL cuts what is longer
+_MOMENT_S = 0.1
 _TRY_LOCK = text("SELECT pg_try_advisory_lock(:key)")
 _UNLOCK = text("SELECT pg_advisory_unlock(:key)")
 _NAME = text("SELECT current_setting('application_name')")
@@ -58,14 +59,14 @@ def _machine() -> str:
 
 @contextmanager
 def file_lock(folder: Path, name: str) -> Iterator[None]:
-    """Hold an OS lock on a file of `folder` that is never deleted, or raise `StoreBusy` at once."""
+    """Hold an OS lock on a file of `folder` that is never deleted, or raise `StoreBusy` nearly at once."""
     file = folder / f"{_key(name).hex()}.lock"
     # preserve_lock_file also rules out the fallback to a lock that a killed process would leave behind.
     lock = FileLock(file, preserve_lock_file=True)
     holder = file.with_suffix(".holder")
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=_MOMENT_S, poll_interval=_MOMENT_S / 4)  # somebody may only look who holds it
     except Timeout:
         raise busy(name, holder_of(file)) from None
     except OSError as error:
@@ -79,6 +80,25 @@ def file_lock(folder: Path, name: str) -> Iterator[None]:
         with suppress(OSError):
             holder.unlink(missing_ok=True)
         lock.release()
+
+
+def file_lock_holder(folder: Path, name: str) -> str | None:
+    """Who holds `file_lock`: `grace on office-pc, since … in Kampala`; None when nobody does.
+
+    An empty text where it is not known who. Takes a free one for a moment. Raises `StoreError` where that cannot be
+    tried: the file is another user's.
+    """
+    file = folder / f"{_key(name).hex()}.lock"
+    try:
+        file.stat()  # trying would make one
+        with FileLock(file, preserve_lock_file=True, timeout=0):
+            return None
+    except FileNotFoundError:
+        return None
+    except Timeout:
+        return holder_of(file).removeprefix(": ")
+    except OSError as error:
+        raise StoreError(f"cannot be locked ({error.strerror})", file=folder, fix=WRITABLE) from None
 
 
 def holder_of(lock_file: Path) -> str:
@@ -106,6 +126,12 @@ def advisory_lock(connection: Connection, name: str) -> Iterator[None]:
         with suppress(DBAPIError), connection.begin():
             connection.execute(_SET_NAME, {"name": name_before})
             connection.execute(_UNLOCK, key)
+
+
+def advisory_lock_holder(connection: Connection, name: str) -> str | None:
+    """Who holds `advisory_lock`, as `file_lock_holder` says it."""
+    found = connection.scalar(_HOLDER, {"key": int.from_bytes(_key(name), "big", signed=True)})
+    return None if found is None else _told(found).removeprefix(": ")
 
 
 def busy(name: str, holder: str) -> StoreBusy:

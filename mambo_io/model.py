@@ -167,6 +167,9 @@ class Balance:
     balance_ugx: int
 
 
+SIGNALLED_TWICE = ", twice"  # ends the detail of a stop by a signal whose repetition gave the calls in flight up
+
+
 class StopReason(StrEnum):
     """Why a run ended. The value stands in the ledger."""
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -20,7 +21,7 @@ from mambo_io import statements
 from mambo_io.bulk import insert_rows
 from mambo_io.errors import Stopped
 from mambo_io.event_log import add_event
-from mambo_io.ledger import PLAN_REPLACED, CampaignRow, campaign_row, to_us
+from mambo_io.ledger import PLAN_REPLACED, SENT_FROM, CampaignRow, campaign_row, to_us
 from mambo_io.model import CampaignState, CanaryState, ChunkState, StopReason
 from mambo_io.tables import campaigns, chunks, events, recipients, suppressions
 
@@ -91,6 +92,15 @@ def write_plan(connection: Connection, plan: Plan, *, who: str, awaits_approval:
             detail = f"the list of opt-outs is not asked; {plan.listed} of the recipients are on it"
             add_event(connection, planned, "transactional", detail, who, now)
     return planned
+
+
+def record_file(connection: Connection, campaign_id: int, file: Path, *, direct: bool) -> None:
+    """Remember the campaign file (in full) that the edition is sent from, and whether without the engine."""
+    here = campaigns.c.id == campaign_id
+    with connection.begin():
+        settings = json.loads(connection.execute(select(campaigns.c.settings).where(here)).scalar_one())
+        settings[SENT_FROM] = {"file": str(file), "direct": direct}
+        connection.execute(update(campaigns).where(here).values(settings=json.dumps(settings, sort_keys=True)))
 
 
 def write_skipped(connection: Connection, plan: Plan, *, detail: str, who: str, now: datetime) -> CampaignRow:

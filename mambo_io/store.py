@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from mambo_io.errors import StoreError
-from mambo_io.locks import APPLICATION, advisory_lock, file_lock
+from mambo_io.locks import APPLICATION, advisory_lock, advisory_lock_holder, file_lock, file_lock_holder
 from mambo_io.places import check_sqlite_place, parse_url
 from mambo_io.places import store_name as store_name  # callers look for it here
 from mambo_io.settings import data_folder
@@ -166,6 +166,14 @@ class Store:
         path = self.path
         with file_lock(locks_folder(path), name) if path is not None else advisory_lock(connection, name):
             yield
+
+    def holder(self, name: str) -> str | None:
+        """Who holds the lock `name`: `grace on office-pc, since … in Kampala`, an empty text where that is not known;
+        None when nobody does. Nothing is written. Raises `StoreError` where this user may not ask."""
+        if self.path is not None:
+            return file_lock_holder(locks_folder(self.path), name)
+        with self.reader() as connection:
+            return advisory_lock_holder(connection, name)
 
     def _check_clock(self, connection: Connection) -> None:
         """Turns of the rate limit, sending windows and what a balance tells are judged by times of several machines."""

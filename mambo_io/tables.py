@@ -110,7 +110,9 @@ campaigns = Table(
     Column("sender_id", Text, nullable=False),
     Column("category", Text, nullable=False),
     Column("message", Text, nullable=False),  # with its merge fields
-    Column("settings", Text, nullable=False),  # JSON: the campaign file's keys at the plan
+    Column(
+        "settings", Text, nullable=False
+    ),  # JSON: the campaign file's keys at the plan, and where that lay at the newest start
     Column("kept_columns", Text, nullable=False),  # JSON list
     Column("versions", Text, nullable=False),  # JSON: of the libraries that decide numbers and frames
     Column("rows", BigInteger, nullable=False),

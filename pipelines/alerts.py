@@ -30,7 +30,7 @@ from mambo_io.window import KAMPALA
 from pipelines.campaign import check_edition, load_campaign
 from pipelines.opening import DEFAULT_EDITION, open_store, send_command
 from pipelines.planned import who
-from pipelines.summary import CampaignSummary, stop_text, summarize
+from pipelines.summary import PROCESS_ENDED, CampaignSummary, stop_text, summarize
 
 COMMAND_TIMEOUT_S = 30.0
 
@@ -116,6 +116,7 @@ class Run:
     edition: str | None
     command: str  # what starts it again
     settings: MamboSettings | None  # None: they cannot be used, and so the ledger is not known
+    file_is_there: bool = True  # that the command names; or else the ledger may know another one
 
     def summary(self) -> CampaignSummary | None:
         """The edition as the ledger has it; None where it has not, or cannot be read."""
@@ -124,7 +125,7 @@ class Run:
         with suppress(MamboError), open_store(self.settings) as store:
             ledger = Ledger(store)
             if (row := ledger.find(self.campaign, self.edition)) is not None:
-                return summarize(ledger, row, command=self.command)
+                return summarize(ledger, row, command=self.command if self.file_is_there else None)
         return None
 
 
@@ -142,7 +143,8 @@ def run_of(file: Path, edition: str | None, *, direct: bool = False) -> Run:
         settings = load_settings()
     except InputError:
         settings = None
-    return Run(campaign, edition, send_command(file, edition or DEFAULT_EDITION, direct=direct), settings)
+    command = send_command(file, edition or DEFAULT_EDITION, direct=direct)
+    return Run(campaign, edition, command, settings, file.is_file())
 
 
 @contextmanager
@@ -191,7 +193,7 @@ def of_error(error: object, run: Run) -> Problem:
 def of_crash(run: Run) -> Problem:
     """A run whose process ended without a word: it was killed, had no memory left, or the machine was shut down."""
     text = "crashed: its process was ended; starting it again tells what became of the calls in flight"
-    return _of_run(Kind.CRASHED, run, text, "process_ended")
+    return _of_run(Kind.CRASHED, run, text, PROCESS_ENDED)
 
 
 def _of_run(kind: Kind, run: Run, text: str, reason: str) -> Problem:
@@ -222,4 +224,6 @@ def _problem(kind: Kind, summary: CampaignSummary, text: str, reason: str | None
 
 def _masked(command: str, edition: str | None) -> str:
     """A file's path may hold a number; an edition may be a date written without dashes, and is no number."""
-    return shlex.join(word if word == edition else mask_text(word) for word in shlex.split(command))
+    words = shlex.split(command)
+    masked = [word if word == edition else mask_text(word) for word in words]
+    return command if masked == words else shlex.join(masked)

@@ -16,11 +16,10 @@ from typing import assert_never
 from mambo_io.ledger import CampaignRow, Ledger, to_us
 from mambo_io.model import CampaignState, StopReason
 from mambo_io.settings import MamboSettings
-from mambo_io.store import StoreBusy
 from mambo_io.window import Window, day_start
 from pipelines.campaign import Campaign
 from pipelines.schedule import edition_of, time_of
-from pipelines.summary import SERVICE_STOPPED
+from pipelines.summary import SERVICE_STOPS
 
 # A scheduled run has so long to begin before it counts as missed.
 GRACE = timedelta(seconds=60)
@@ -124,7 +123,7 @@ def _of_paused(row: CampaignRow, ledger: Ledger) -> tuple[str, datetime, bool] |
     assert row.ended_at is not None, "a run has ended when it is paused for a reason"
     if row.stop_reason == StopReason.PAUSED:
         return "resumed by a person", row.ended_at, True
-    if row.stop_reason == StopReason.SIGNAL and row.stop_detail == SERVICE_STOPPED:
+    if row.stop_reason == StopReason.SIGNAL and row.stop_detail in SERVICE_STOPS:
         return "the program that served it was stopped", row.ended_at, True
     return (row.stop_reason, row.ended_at, False) if row.stop_reason in _HEALED_BY_TIME else None
 
@@ -140,8 +139,4 @@ def _next_chance(window: Window | None, since: datetime) -> datetime:
 
 def _is_at_work(row: CampaignRow, ledger: Ledger) -> bool:
     """Whether a sender holds the edition; one that was killed does not any more."""
-    try:
-        with ledger.store.locked_writer(row.label):
-            return False
-    except StoreBusy:
-        return True
+    return ledger.store.holder(row.label) is not None

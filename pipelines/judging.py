@@ -19,6 +19,14 @@ NO_BALANCE_AFTER = (
 )
 NONE_LATE_ENOUGH = "no balance is known from so long after it that it cannot be executed any more"
 
+MAY_COME_LATE = "(settle_after_s) it may still be executed"
+
+
+def is_last_word(evidence: str | None) -> bool:
+    """Whether what a settlement left on a call that stays unknown (None: nothing yet) is all that the money tells: no
+    further reading says more of it, and a person has to."""
+    return evidence is not None and evidence != NO_BALANCE_AFTER and not evidence.endswith(MAY_COME_LATE)
+
 
 def judge(
     calls: Sequence[AccountCall],

@@ -22,7 +22,7 @@ from mambo_io.ledger import CampaignRow, Ledger
 from mambo_io.locks import sender_name
 from mambo_io.log import recorded_run, run_log
 from mambo_io.model import Balance, CampaignState, ChunkState, Outcome, StopReason
-from mambo_io.planning import write_suppressions
+from mambo_io.planning import record_file, write_suppressions
 from mambo_io.replies import BalanceUnavailable
 from mambo_io.sender import Limits, Sender
 from mambo_io.settings import MamboSettings
@@ -54,12 +54,14 @@ def send_edition(
     command: str,
     approved: str | None = None,
     accept_canary: bool = False,
+    direct: bool = False,
     on_plan: Callable[[], None] = lambda: None,
     on_progress: Callable[[Progress, CampaignRow], None] = lambda *_: None,
 ) -> CampaignSummary:
     """Plan the edition (`prepared`), or go on with it (None: it has begun), and send until something stops it.
 
-    `approved` is the digest of the estimate a person said yes to; another plan is refused. Raises `InputError`
+    `approved` is the digest of the estimate a person said yes to; another plan is refused. `direct`: it was started
+    without the engine, and is to go on so. Raises `InputError`
     (nothing was sent) and `Stopped`; every other end is told by the summary.
     """
     check_target(campaign, settings)
@@ -86,11 +88,13 @@ def send_edition(
                 check_size(campaign, row.sendable)
                 _check_guard(ledger, row, campaign)
                 write_suppressions(connection, row.id, read_suppressions(campaign).numbers)
+            record_file(connection, row.id, campaign.file, direct=direct)
             if lacks_approval(ledger, connection, campaign, row):
                 return summarize(ledger, ledger.get(campaign.name, edition), command=command)
             with recorded_run(row.label), taken_over(store, connection, row, campaign.sending.concurrency) as sender:
                 _send(sender, ledger, connection, row, campaign, settings, accept_canary, on_progress)
-            summary = summarize(ledger, ledger.get(campaign.name, edition), command=command)
+            its_file = command if campaign.file.is_file() else None  # it may have been renamed meanwhile
+            summary = summarize(ledger, ledger.get(campaign.name, edition), command=its_file)
     _record_end(summary)
     return summary
 

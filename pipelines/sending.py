@@ -24,7 +24,7 @@ from mambo_io.call_ends import CallEnd, ClaimedCall
 from mambo_io.client import AsyncMamboClient
 from mambo_io.errors import Stopped
 from mambo_io.ledger import from_us
-from mambo_io.model import Action, Blame, CallResult, Receipt, StopReason, Verdict
+from mambo_io.model import SIGNALLED_TWICE, Action, Blame, CallResult, Receipt, StopReason, Verdict
 from mambo_io.sender import Exchange, Hold, Limits, Sender
 from mambo_io.store_errors import LedgerFailed
 from mambo_io.window import KAMPALA
@@ -259,6 +259,9 @@ class SendLoop:
         code = f"{result.reason} at {self._client.host}" if result.blame is Blame.HOST else result.reason
         said = f"{code}: {result.messages[0]}" if result.messages else code
         receipt = result.receipt
+        if receipt is not None and not receipt.consistent and receipt.recipients_count is not None:
+            said += f"; of {len(end.call.rows)} people the receipt counts {receipt.recipients_count}"
+            said += f", and {receipt.unsupported_count} as unsupported" if receipt.unsupported_count else ""
         self._progress = replace(
             self._progress,
             calls=self._progress.calls + 1,
@@ -366,6 +369,8 @@ class SendLoop:
 
     def _on_signal(self, name: str) -> None:
         if self._asked_before:
+            if self._in_flight and self._stop is not None and self._stop.reason is StopReason.SIGNAL:
+                self._stop = RunEnd(StopReason.SIGNAL, name + SIGNALLED_TWICE)
             for task in self._in_flight.values():
                 # Behind the first step of each, which is where a call begins to catch its cancellation.
                 asyncio.get_running_loop().call_soon(task.cancel)

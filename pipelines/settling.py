@@ -36,7 +36,14 @@ from mambo_io.replies import BalanceRefused, BalanceUnavailable
 from mambo_io.settings import MamboSettings
 from mambo_io.settled import record_evidence, record_not_sent, record_sent
 from mambo_io.store import Store, StoreBusy
-from pipelines.judging import NO_BALANCE_AFTER, NO_BALANCE_BEFORE, NONE_LATE_ENOUGH, NOTHING_UNKNOWN, judge
+from pipelines.judging import (
+    MAY_COME_LATE,
+    NO_BALANCE_AFTER,
+    NO_BALANCE_BEFORE,
+    NONE_LATE_ENOUGH,
+    NOTHING_UNKNOWN,
+    judge,
+)
 from pipelines.settlement import Conclusion, Fate, Reading, Settlement
 
 _WHO = "settlement"
@@ -244,9 +251,7 @@ def _why_not_planned(
     if not rules.exclusive:
         return f"{said}, but MAMBO_ACCOUNT_EXCLUSIVE is not set"
     if waited_s < rules.settle_after_s:
-        return (
-            f"{said} after {waited_s:.0f} s; until {rules.settle_after_s} s (settle_after_s) it may still be executed"
-        )
+        return f"{said} after {waited_s:.0f} s; until {rules.settle_after_s} s {MAY_COME_LATE}"
     if not rules.resend_settled:
         return f"{said}: it was not sent; resend_settled is off"
     return None

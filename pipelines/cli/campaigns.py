@@ -208,6 +208,7 @@ def _send(
                 command=command,
                 approved=approved,
                 accept_canary=accept_canary,
+                direct=True,
                 on_progress=on_progress,
             )
         else:

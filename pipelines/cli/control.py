@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 
 from mambo_io import control
 from mambo_io.doubts import end_orphans
@@ -13,7 +12,7 @@ from mambo_io.settings import load_settings
 from mambo_io.store import StoreBusy
 from pipelines.cli import screens
 from pipelines.cli.people import named
-from pipelines.opening import open_store, send_command
+from pipelines.opening import command_to_go_on, open_store
 
 
 def pause(name: str, /, *, by: str, edition: str | None = None, note: str | None = None) -> int:
@@ -67,15 +66,15 @@ def resume(name: str, /, *, by: str, edition: str | None = None, note: str | Non
         row = Ledger(store).get(name, edition)
         control.resume(connection, row, who=who, note=note, now=datetime.now(UTC))
     screens.say(f"{row.label} may go on.")
-    screens.say("Next:", command=send_command(Path(f"{row.name}.toml"), row.edition))
+    screens.say("Next:", command=command_to_go_on(row))
     return 0
 
 
 def cancel(name: str, /, *, by: str, edition: str | None = None, note: str | None = None) -> int:
     """Send nothing more of a campaign, for good.
 
-    Whoever was not messaged yet is not. Calls that are out are waited for and recorded; what is unknown stays to be
-    settled. There is no way back but another edition. For example:
+    Whoever was not messaged yet is not, nor is anybody whose call the API refused. Calls that are out are waited for
+    and recorded; what is unknown stays to be settled. There is no way back but another edition. For example:
 
         mambo cancel clinic-day --by Grace --note "clinic day is postponed"
 
@@ -127,5 +126,5 @@ def approve(name: str, /, *, by: str, edition: str | None = None, digest: str | 
         control.approve(connection, row, who=who, digest=digest, now=datetime.now(UTC))
     screens.show_plan(row)
     screens.say(f"{row.label} is approved.")
-    screens.say("Next:", command=send_command(Path(f"{row.name}.toml"), row.edition))
+    screens.say("Next:", command=command_to_go_on(row))
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 from mambo_io.decisions import retry_refused
 from mambo_io.errors import InputError
@@ -11,7 +10,7 @@ from mambo_io.ledger import Ledger
 from mambo_io.settings import load_settings
 from pipelines.cli import screens
 from pipelines.cli.people import named
-from pipelines.opening import open_store, send_command
+from pipelines.opening import command_to_go_on, open_store
 
 
 def retry(name: str, /, *, refused: bool = False, by: str, edition: str | None = None) -> int:
@@ -42,5 +41,5 @@ def retry(name: str, /, *, refused: bool = False, by: str, edition: str | None =
             back = retry_refused(connection, row, who=who, now=datetime.now(UTC))
     calls = screens.count(back.calls, "API call")
     screens.say(f"{calls} to {screens.people(back.recipients)} planned again in {row.label}.")
-    screens.say("Next:", command=send_command(Path(f"{row.name}.toml"), row.edition))
+    screens.say("Next:", command=command_to_go_on(row))
     return 0

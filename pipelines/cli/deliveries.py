@@ -17,7 +17,7 @@ from pipelines.cli import screens
 from pipelines.deliveries import Imported, import_deliveries
 from pipelines.delivery_export import read_export
 from pipelines.delivery_matching import Unmatched
-from pipelines.opening import open_store, send_command
+from pipelines.opening import open_store
 from pipelines.reasons import reason_meaning
 from pipelines.runs import who
 from pipelines.summary import CampaignSummary, summarize
@@ -111,10 +111,7 @@ def import_file(
             who=who(),
             now=now,
         )
-        summaries = []
-        for each in imported.campaigns:
-            its = ledger.get(*each.label.split("/", 1))
-            summaries.append(summarize(ledger, its, command=send_command(Path(f"{its.name}.toml"), its.edition)))
+        summaries = [summarize(ledger, ledger.get(*each.label.split("/", 1))) for each in imported.campaigns]
     if json:
         screens.print_json(imported)
         return 0

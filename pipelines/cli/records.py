@@ -13,7 +13,7 @@ from mambo_io.restored import unconfirmed_since
 from mambo_io.settings import load_settings
 from mambo_io.side_file import kept_replies
 from pipelines.cli import screens
-from pipelines.opening import open_store, send_command
+from pipelines.opening import open_store
 from pipelines.summary import CampaignSummary, summarize
 
 _CONFIRM = "mambo store confirm --by NAME"
@@ -43,8 +43,8 @@ class _Look:
 def status(name: str | None = None, /, *, edition: str | None = None, watch: bool = False, json: bool = False) -> int:
     """Show how campaigns stand.
 
-    Who got it, what it cost, what is left, which calls are unknown. The exit code is 3 when a campaign has work or
-    unknown calls left, or while the ledger is a backup that nobody has confirmed. For example:
+    Who got it, what it cost, what is left, which calls are unknown. The exit code is 3 when a campaign has work,
+    unknown or refused calls left, or while the ledger is a backup that nobody has confirmed. For example:
 
         mambo status
         mambo status clinic-day --edition 2
@@ -70,7 +70,7 @@ def status(name: str | None = None, /, *, edition: str | None = None, watch: boo
             rows = ledger.campaigns() if name is None else [ledger.get(name, edition)]
             standings = []
             for row in rows:
-                summary = summarize(ledger, row, command=send_command(Path(f"{row.name}.toml"), row.edition))
+                summary = summarize(ledger, row)
                 if restored is not None and not summary.is_half_erased:  # nothing else is done before
                     summary = replace(summary, next_command=_CONFIRM)
                 kept = sum(len(replies.ends) for replies in kept_replies(opened.aside(row.id)))

@@ -33,6 +33,7 @@ out = Console(highlight=False, emoji=False, soft_wrap=True)
 err = Console(highlight=False, emoji=False, soft_wrap=True, stderr=True)
 
 TRANSACTIONAL = "Transactional: the list of opt-outs is not asked, only the campaign's own files."
+_MOST_UNVERIFIED = 3  # calls that are shown
 _MOST_SOURCES = 5
 
 
@@ -132,7 +133,7 @@ def show_reasons(rejected: Mapping[str, int]) -> None:
 def show_summary(summary: CampaignSummary) -> None:
     """Who got it, what it cost, why that is not the estimate, what happened to the rest, and what to type next."""
     why = f": {stop_text(summary.stop_reason, summary.stop_detail)}" if summary.stop_reason is not None else ""
-    out.print(f"[bold]{escape(summary.label)}[/bold]  {summary.state}{escape(why)}")
+    out.print(f"[bold]{escape(summary.label)}[/bold]  {summary.state}{escape(why)}{escape(_sent_by(summary))}")
     if summary.state == CampaignState.AWAITING_APPROVAL:
         say(f"Plan {summary.plan_digest}: nothing is sent before `mambo approve`.")
     if summary.held_by is not None:
@@ -167,8 +168,33 @@ def show_summary(summary: CampaignSummary) -> None:
             "Whether an unknown call was executed is not known, so it is never repeated by itself. `mambo settle` asks "
             "the account's balance; `mambo resolve` records what you found out."
         )
+    _show_unverified(summary)
     if summary.next_command is not None:
         say("Next:", command=summary.next_command)
+
+
+def _show_unverified(summary: CampaignSummary) -> None:
+    """The first calls of whose people nobody can say whether they were counted, and how a person's word is recorded."""
+    for call in summary.unverified_calls[:_MOST_UNVERIFIED]:
+        counts = "the receipt does not say how many it counts"
+        if call.counted is not None:
+            counts = f"of {people(call.submitted_count)} the receipt counts {call.counted:,}"
+            counts += f", and {call.unsupported:,} as unsupported" if call.unsupported else ""
+        out.print(
+            f"[yellow]Unverified:[/yellow] API call {escape(call.name)}, {people(call.recipients_count)} from row "
+            f"{call.first_row} ({escape(call.reason)}): {counts}"
+        )
+    if (more := len(summary.unverified_calls) - _MOST_UNVERIFIED) > 0:
+        say(f"and {count(more, 'more API call')}; `mambo results` lists everybody.")
+    if summary.unverified_calls:
+        row = summary.unverified_calls[0].first_row
+        which = f"{summary.campaign} --row {row} --accepted|--not-sent --edition {summary.edition}"
+        say("They may have been sent, and are not sent again. What you find out of one:")
+        say(" ", command=f"mambo resolve {which} --by NAME --note WHY")
+
+
+def _sent_by(summary: CampaignSummary) -> str:
+    return "" if summary.sent_by is None else f" ({summary.sent_by or 'by another process'})"
 
 
 def show_deliveries(summary: CampaignSummary) -> None:
@@ -212,6 +238,7 @@ def show_campaigns(summaries: Iterable[CampaignSummary]) -> None:
         figures = (summary.rows, accepted, summary.rows - accepted - left, left)
         money = (summary.estimated_ugx, summary.charged_ugx)
         state = summary.state + (f" ({summary.stop_reason})" if summary.stop_reason else "")
+        state += _sent_by(summary)
         state += ", erased" if summary.erased_at is not None else ""
         state += f", paused by {summary.held_by}" if summary.held_by is not None else ""
         rows.append((summary.label, *(f"{figure:,}" for figure in (*figures, *money)), state))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 from sqlalchemy import Connection
 
@@ -12,7 +11,6 @@ from mambo_io.ledger import CampaignRow, Ledger
 from mambo_io.settings import load_settings
 from mambo_io.settled import record_not_sent, record_person, record_sent, settle_state
 from pipelines.cli import screens
-from pipelines.opening import send_command
 from pipelines.runs import held_edition, planned_rules, who
 from pipelines.settling import settle_unknown, unknown_attempt
 from pipelines.summary import summarize
@@ -117,7 +115,7 @@ def resolve(
 def _end(ledger: Ledger, connection: Connection, row: CampaignRow, *, json: bool, said: str) -> int:
     settle_state(connection, row, datetime.now(UTC))
     row = ledger.get(row.name, row.edition)
-    summary = summarize(ledger, row, command=send_command(Path(f"{row.name}.toml"), row.edition))
+    summary = summarize(ledger, row)
     if json:
         screens.print_json(summary)
     else:

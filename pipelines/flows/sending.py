@@ -15,7 +15,7 @@ from mambo_io import control
 from mambo_io.datasets import write_dataset
 from mambo_io.errors import InputError, Stopped
 from mambo_io.ledger import CampaignRow, Ledger
-from mambo_io.model import CampaignState, Outcome, StopReason
+from mambo_io.model import SIGNALLED_TWICE, CampaignState, Outcome, StopReason
 from mambo_io.settings import MamboSettings, load_settings
 from pipelines import prepare as steps
 from pipelines.campaign import Campaign, load_campaign
@@ -30,7 +30,7 @@ from pipelines.planned import skip_edition
 from pipelines.runs import begun_edition, check_target, send_edition
 from pipelines.schemas import RESULTS, check_frame
 from pipelines.sending import Progress
-from pipelines.summary import SERVICE_STOPPED, CampaignSummary, stop_text
+from pipelines.summary import SERVICE_GAVE_UP, SERVICE_STOPPED, CampaignSummary, stop_text
 
 # Who else wants to hear of a run's progress, in this process: a terminal. A parameter of the flow would be stored.
 progress_listener: contextvars.ContextVar[OnProgress] = contextvars.ContextVar(
@@ -177,7 +177,8 @@ def send_campaign(
     command = send_command(Path(campaign), edition)
     summary = send_chunks(spec, settings, edition, prepared, approved, accept_canary, sent_before, command)
     if summary.stop_reason == StopReason.SIGNAL and stopped_with_its_service():
-        summary = _explained(summary, settings, SERVICE_STOPPED)
+        gave_up = (summary.stop_detail or "").endswith(SIGNALLED_TWICE)
+        summary = _explained(summary, settings, SERVICE_GAVE_UP if gave_up else SERVICE_STOPPED)
     write_results(summary, settings, Path(output) if output is not None else None)
     return _ended(summary)
 

@@ -19,7 +19,7 @@ from mambo_io.tables import campaigns
 from mambo_io.window import KAMPALA
 from pipelines.campaign import Campaign
 from pipelines.due import Wanted, going_on, killed, missed
-from pipelines.summary import SERVICE_STOPPED
+from pipelines.summary import SERVICE_GAVE_UP, SERVICE_STOPPED
 from support.ledgers import Run, plan
 from support.lists import campaign_of
 
@@ -74,8 +74,9 @@ def stopped(
         (StopReason.RATE_LIMITED, None, "02 11:00", ["02 12:00"], "03 08:00"),
         # The program that served it was stopped; it is there again.
         (StopReason.SIGNAL, SERVICE_STOPPED, "02 11:00", ["02 21:00"], "02 11:00"),
+        (StopReason.SIGNAL, SERVICE_GAVE_UP, "02 11:00", ["02 21:00"], "02 11:00"),
         # Everything else waits for a person.
-        (StopReason.SIGNAL, None, "02 11:00", ["02 12:00", "03 08:00"], None),
+        (StopReason.SIGNAL, "SIGINT", "02 11:00", ["02 12:00", "03 08:00"], None),
         (StopReason.BUDGET, None, "02 11:00", ["03 08:00"], None),
         (StopReason.BALANCE, None, "02 11:00", ["03 08:00"], None),
         (StopReason.CANARY, None, "02 11:00", ["03 08:00"], None),

@@ -27,6 +27,7 @@ from mambo_io.side_file import SideFile
 from mambo_io.store import Store
 from mambo_io.tables import attempts, chunks, metadata, results
 from pipelines import sending
+from pipelines.alerts import of_summary
 from pipelines.prepare import prepare
 from pipelines.runs import send_edition
 from pipelines.sending import Patience, RunEnd, SendLoop
@@ -169,6 +170,7 @@ def test_how_a_campaign_ends(row: Row, store_url: str, tmp_path: Path) -> None:
         told = stop_text(summary.stop_reason, summary.stop_detail)
         assert told == "the certificate of 127.0.0.1 cannot be trusted; the key was not sent"
     assert summary.exit_code == (0 if row.ending.stop_reason is None else 3)
+    assert (of_summary(summary) is None) == (row.ending.stop_reason is None), "nobody is told of a good end alone"
     assert SECRET not in repr(summary)
     with Store(store_url) as store, store.writer() as connection:
         assert not secret_in(store, connection)

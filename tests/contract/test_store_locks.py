@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -37,7 +38,12 @@ os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)
 try:
-    with Store(sys.argv[1]) as store, store.locked_writer("clinic-day/1"):
+    store = Store(sys.argv[1])
+    try:
+        print(store.holder("clinic-day/1"))
+    except StoreError:
+        pass
+    with store.locked_writer("clinic-day/1"):
         print("locked")
 except StoreError as error:
     print(error.exit_code, error)
@@ -48,9 +54,11 @@ def lock_is_free(store: Store, name: str = "clinic-day/1") -> bool:
     with store.writer() as connection:
         try:
             with store.lock(name, connection):
-                return True
+                assert store.holder(name) is not None
         except StoreBusy:
             return False
+    assert store.holder(name) is None
+    return True
 
 
 def test_a_lock_is_held_once_and_others_beside_it(store: Store) -> None:
@@ -79,6 +87,9 @@ def test_who_comes_second_is_told_at_once_and_what_to_do(store: Store) -> None:
         )
         with store.writer() as second, pytest.raises(StoreBusy, match=told), store.lock("clinic-day/1", second):
             pytest.fail("two senders of one campaign")
+        assert re.fullmatch(
+            rf"{getpass.getuser()} on \S+, since \S+ \d\d:\d\d in Kampala", store.holder("clinic-day/1") or ""
+        )
 
 
 def test_a_stopped_process_keeps_its_lock_and_a_killed_one_loses_it(store_url: str, tmp_path: Path) -> None:

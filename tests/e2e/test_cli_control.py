@@ -88,7 +88,7 @@ def test_a_pause_stops_the_sender_and_the_next_ones_until_it_is_resumed(sending:
     assert "paused (paused), paused by Grace •••456" in sending.cli("status").out
 
     resumed = sending.cli("resume", "clinic-day", "--by", "Grace")
-    assert (resumed.code, resumed.next_command) == (0, ["send", "clinic-day.toml"])
+    assert (resumed.code, resumed.next_command) == (0, ["send", "clinic-day.toml", "--direct"])
     assert sending.cli(*SEND).code == 0
     sending.check(complete=True)
 

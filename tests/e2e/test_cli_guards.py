@@ -155,7 +155,7 @@ def test_what_is_approved_is_what_is_sent(cli: Cli, api: SandboxHandle) -> None:
         "Message": "",
         "Plan": digest,
     }
-    assert cli(*approved.next_command, "--direct", "--yes").code == 0
+    assert cli(*approved.next_command, "--yes").code == 0
     assert executed(api) == 1
 
 

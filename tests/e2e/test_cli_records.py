@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -72,9 +74,53 @@ def test_one_campaign_and_how_it_goes_on(sent: Cli) -> None:
     assert newest.code == 3
     assert newest.out.startswith("clinic-day/2  paused: the first receipt does not agree with the estimate")
     assert newest.pairs()["planned"] == "2"
-    assert newest.next_command == ["send", "clinic-day.toml", "--edition", "2", "--accept-canary"]
+    assert newest.next_command == ["send", "clinic-day.toml", "--edition", "2", "--direct", "--accept-canary"]
     assert first.code == 0
     assert first.out.startswith("clinic-day/1  complete\naccepted  3\nrejected  1\n")
+
+
+def test_what_goes_on_names_the_campaign_file_wherever_it_lies(
+    sent: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """By whatever name the file has, and from whatever folder one looks."""
+    folder = sent.folder / "campaigns"
+    folder.mkdir()
+    for name in ("people.csv", "clinic-day.toml"):
+        (sent.folder / name).rename(folder / name)
+    weekly = (folder / "clinic-day.toml").rename(folder / "weekly.toml")
+    assert sent("send", "campaigns/weekly.toml", "--edition", "2", "--direct", "--yes").code == 3
+
+    options = ["--edition", "2", "--direct", "--accept-canary"]
+    assert sent("status", "clinic-day").next_command == ["send", "campaigns/weekly.toml", *options]
+    assert sent("pause", "clinic-day", "--by", "Grace").code == 0
+    resumed = sent("resume", "clinic-day", "--by", "Grace")
+    assert resumed.next_command == ["send", "campaigns/weekly.toml", *options[:-1]]
+
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert sent("status", "clinic-day").next_command == ["send", str(weekly), *options]
+    weekly.rename(folder / "renamed.toml")
+    weekly.write_text('name = "another"\n')
+    assert sent("status", "clinic-day").next_command == ["send", str(folder / "renamed.toml"), *options]
+    (folder / "renamed.toml").unlink()
+    (said,) = [line for line in sent("status", "clinic-day").out.splitlines() if line.startswith("Next: ")]
+    assert said == (
+        'Next: mambo send FILE --edition 2 --direct --accept-canary  (FILE: the campaign file with name = "clinic-day")'
+    )
+
+
+def test_who_sends_it_or_that_nobody_does(cli: Cli, store_url: str) -> None:
+    cli.set(STORE=store_url)
+    with Store(store_url, create=True) as store, store.locked_writer("clinic-day/1") as connection:
+        Run.of(connection, plan(1, 1)).claim_one()
+        said = cli("status", "clinic-day")
+        me = rf"{getpass.getuser()} on \S+, since \S+ \d\d:\d\d in Kampala"
+        assert re.match(rf"clinic-day/1  sending \({me}\)\n", said.out)
+        assert (said.code, "Next: " in said.out) == (3, False)
+        assert re.search(rf"sending \({me}\)\n", cli("status").out)
+    ended = cli("status", "clinic-day")
+    assert ended.out.startswith("clinic-day/1  sending: its process has ended; starting it again tells")
+    assert ended.code == 3
+    assert "sending (process_ended)\n" in cli("status").out
 
 
 def test_replies_that_the_ledger_did_not_take_are_told(cli: Cli) -> None:

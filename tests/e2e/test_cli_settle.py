@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 
 import pytest
 
 from mambo_io.sandbox import SandboxHandle
-from mambo_io.sandbox.faults import NoAnswer
+from mambo_io.sandbox.faults import Altered, NoAnswer
 from support.cli import Cli, numbers_of
 
 SEND = ("send", "clinic-day.toml", "--direct", "--yes")
@@ -37,6 +38,7 @@ def last_call_lost(cli: Cli, api: SandboxHandle) -> Callable[..., None]:
         said = cli(*SEND)
         assert said.code == 3
         assert "no balance is known from after it" in said.out
+        assert said.next_command == ["settle", "clinic-day", "--edition", "1"], "a balance may tell"
         cli.set(PASSWORD=api.password)
 
     return send
@@ -56,6 +58,10 @@ def test_the_balance_tells_that_nothing_was_taken_for_it(cli: Cli, last_call_los
     assert said.code == 3
     assert "nothing is missing from the balance for it, but MAMBO_ACCOUNT_EXCLUSIVE is not set" in said.out
     status = cli("status", "clinic-day")
+    assert said.next_command == status.next_command, "the money has told all that it can, and a person is asked"
+    resolve, name, call, answers, *more = status.next_command
+    assert (resolve, name, call, answers) == ("resolve", "clinic-day", "c0004", "--accepted|--not-sent")
+    assert more == ["--edition", "1", "--by", "NAME", "--note", "WHY"]
     assert status.code == 3
     assert "MAMBO_ACCOUNT_EXCLUSIVE is not set" in status.out
     assert cli("status", "clinic-day", "--json").json["unknown_calls"][0]["evidence"].startswith("nothing is missing")
@@ -65,7 +71,7 @@ def test_a_person_says_that_it_was_not_sent_and_it_is_sent(cli: Cli, last_call_l
     last_call_lost(executes=False)
     said = cli(*RESOLVE, "--not-sent")
     assert said.code == 3
-    assert said.next_command == ["send", "clinic-day.toml"]
+    assert said.next_command == ["send", "clinic-day.toml", "--direct"]
     assert cli(*SEND).pairs()["accepted"] == "23"
 
 
@@ -73,6 +79,24 @@ def test_a_person_says_that_it_was_sent(cli: Cli, last_call_lost: Callable[..., 
     last_call_lost(executes=True)
     said = cli(*RESOLVE, "--accepted")
     assert (said.code, said.pairs()["accepted"]) == (0, "23")
+
+
+def test_unverified_people_are_told_with_both_figures_and_how_to_resolve_them(cli: Cli, api: SandboxHandle) -> None:
+    cli.campaign(people=numbers_of(8), sending={"chunk_size": 2, "concurrency": 1, "canary_size": 2})
+    api.set_faults([Altered(add={"recipients_count": -1}, skip=1), Altered(add={"recipients_count": 1}, skip=1)])
+    stopped = cli(*SEND)
+    assert "paused: the API answered in a way that needs a person (count_above_submitted: " in stopped.out
+    assert "; of 2 people the receipt counts 3)\n" in stopped.out
+    status = cli("status", "clinic-day")
+    told = [line.removeprefix("Unverified: API call ") for line in status.out.splitlines() if "Unverified: " in line]
+    assert told == [
+        "clinic-day/1/c0002, 2 people from row 4 (counts_inconsistent): of 2 people the receipt counts 1",
+        "clinic-day/1/c0003, 2 people from row 6 (count_above_submitted): of 2 people the receipt counts 3",
+    ]
+    word = "mambo resolve clinic-day --row 4 --accepted|--not-sent --edition 1 --by NAME --note WHY"
+    assert f"  {word}\n" in status.out
+    assert cli(*shlex.split(word.replace("--accepted|", ""))[1:]).pairs()["unverified"] == "3"
+    assert "c0002, 1 person from row 5 (" in cli("status", "clinic-day").out
 
 
 WRONG = {

@@ -235,7 +235,7 @@ def test_a_signal_waits_for_the_calls_in_flight(
     out, _ = sending.communicate(timeout=60)
 
     assert sending.returncode == 3, out
-    assert f"clinic-day/1  paused: stopped by you; calls in flight were waited for ({number.name})\n" in out
+    assert f"clinic-day/1  paused: stopped by {number.name}; the calls in flight were waited for\n" in out
     assert "Next: mambo send clinic-day.toml --direct\n" in out
     status = cli("status", "clinic-day", "--json").json
     assert set(status["outcomes"]) == {"accepted", "planned"}, "nothing is unknown"

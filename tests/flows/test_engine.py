@@ -164,7 +164,7 @@ def test_two_sends_at_the_same_time_of_which_one_is_interrupted_and_one_is_kille
     check(store, api, "killed", rows=rows(PEOPLE), complete=False)
     run = prefect_server.run("interrupted/1")
     assert run["state_name"] == "Stopped"
-    assert "stopped by you" in run["state"]["message"]
+    assert "stopped by SIGINT; the calls in flight were waited for" in run["state"]["message"]
     prefect_server.task_runs(run, 7)  # nothing was lost on the way to a server that was to stop
     assert prefect_server.run("killed/1")["state_name"] == "Running", "nobody was left to say that it ended"
 

@@ -16,7 +16,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -43,10 +43,11 @@ from mambo_io.sandbox.faults import (
 from mambo_io.store import Store
 from mambo_io.window import KAMPALA, Window
 from pipelines import sending
+from pipelines.alerts import of_crash, run_of
 from pipelines.opening import open_ledger
 from pipelines.prepare import prepare
 from pipelines.runs import begun_edition, send_edition
-from pipelines.summary import UNKNOWN_CALLS, CampaignSummary
+from pipelines.summary import UNKNOWN_CALLS, CampaignSummary, stop_text
 from support.checker import check
 from support.lists import campaign_of
 from support.processes import MAMBO, started
@@ -280,6 +281,17 @@ def test_trouble_in_a_row_pauses(
     assert (summary.state, summary.stop_reason, summary.exit_code) == ("paused", stop, 3)
     assert summary.outcomes == outcomes
     case.check(most_unknown=2, complete=False)
+
+
+def test_a_campaign_file_that_is_renamed_meanwhile_is_named_as_it_is_then(api: SandboxHandle, tmp_path: Path) -> None:
+    case = Case(tmp_path, api)
+    file, renamed = case.campaign.file, tmp_path / "renamed.toml"
+    api.set_faults([Status(http_status=500, skip=FOURTH, times=2)])
+    summary = case.send(on_progress=lambda *_: file.exists() and file.rename(renamed))
+    assert summary.next_command == f"mambo send {renamed}"
+    # So is it to whom an alert tells of the run, which began with the file as it was.
+    run = replace(run_of(file, "1"), campaign=case.campaign.name, settings=settings(api, case.store))
+    assert of_crash(run).next_command == summary.next_command
 
 
 def test_after_an_unknown_call_the_others_are_made_one_at_a_time(api: SandboxHandle, tmp_path: Path) -> None:
@@ -523,6 +535,8 @@ def test_a_second_signal_gives_up_the_calls_that_are_out_and_no_others(
     process.send_signal(signal.SIGINT)
     told, _ = process.communicate(timeout=10)
     assert process.returncode == 3, told
+    assert '"stop_reason": "signal", "stop_detail": "SIGINT, twice"' in told
+    assert stop_text("signal", "SIGINT, twice") == "stopped by SIGINT, twice; the calls in flight were given up"
     unknown = case.results().filter(pl.col("outcome") == "unknown")
     assert unknown["chunk"].n_unique() == 2
     case.check(most_unknown=2, complete=False)
