@@ -47,7 +47,7 @@ from pipelines.alerts import of_crash, run_of
 from pipelines.opening import open_ledger
 from pipelines.prepare import prepare
 from pipelines.runs import begun_edition, send_edition
-from pipelines.summary import UNKNOWN_CALLS, CampaignSummary, stop_text
+from pipelines.summary import REFUSED_CALLS, UNKNOWN_CALLS, CampaignSummary, stop_text
 from support.checker import check
 from support.lists import campaign_of
 from support.processes import MAMBO, started
@@ -170,13 +170,13 @@ STORIES = {
     "400": Story(
         Status(http_status=400, messages=["message is required"], skip=FOURTH),
         {"accepted": PEOPLE - CALL, "refused": CALL},
-        None,
+        REFUSED_CALLS,
         said="http_400",
     ),
     "success false": Story(
         SuccessFalse(message="Sender ID is not registered", skip=FOURTH),
         {"accepted": PEOPLE - CALL, "refused": CALL},
-        None,
+        REFUSED_CALLS,
         said="refused",
     ),
     # Refused because of the account: nobody is told off for it, and nothing more is sent.
