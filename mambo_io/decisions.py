@@ -39,7 +39,8 @@ def retry_refused(connection: Connection, campaign: CampaignRow, *, who: str, no
     with connection.begin():
         check_not_archived(connection, campaign.id, campaign.label)
         stands = connection.execute(
-            select(campaigns.c.state, campaigns.c.erased_at_us).where(campaigns.c.id == campaign.id)
+            # Locked: a person may cancel it at this moment.
+            select(campaigns.c.state, campaigns.c.erased_at_us).where(campaigns.c.id == campaign.id).with_for_update()
         ).one()
         if stands.erased_at_us is not None:
             raise InputError("was erased: nobody knows any more to whom its calls would go", file=campaign.label)

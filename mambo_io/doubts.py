@@ -79,6 +79,20 @@ def clocks_differ_s(connection: Connection) -> float:
     return 0.0 if connection.dialect.name == "sqlite" else 2 * MOST_CLOCK_OFF_S
 
 
+def newest_us(connection: Connection, account: str) -> int:
+    """The latest time that the ledger knows of the account: of a call, or of a balance."""
+    a, e = attempts.c, account_entries.c
+    with connection.begin():
+        times = connection.execute(
+            select(
+                select(func.max(a.intent_at_us)).where(a.account == account).scalar_subquery(),
+                select(func.max(a.ended_at_us)).where(a.account == account).scalar_subquery(),
+                select(func.max(e.at_us)).where(e.account == account, e.kind == "reading").scalar_subquery(),
+            )
+        ).one()
+    return max(time or 0 for time in times)
+
+
 def in_flight(connection: Connection, account: str, now: datetime) -> int:
     """Calls of the account that a living process may be making."""
     a = attempts.c
@@ -167,14 +181,15 @@ def unseen(connection: Connection, account: str) -> list[Unseen]:
             select(e.began_us, e.at_us).where(e.account == account, e.kind == "top_up").order_by(e.began_us, e.id)
         ).all()
         newest = select(func.max(a.intent_at_us)).where(a.account == account, a.intent_at_us < v.at_us)
+        since = func.coalesce(newest.scalar_subquery(), 0)  # 0: the backup holds no call of the account
         restored = connection.execute(
-            select(newest.scalar_subquery().label("began_us"), v.at_us)
+            select(since.label("began_us"), v.at_us)
             .where(v.kind == "restored", v.campaign_id.is_(None))
             .order_by(v.at_us)
         ).all()
     return [
         *(Unseen(row.began_us, row.at_us, TOPPED_UP) for row in top_ups),
-        *(Unseen(row.began_us, row.at_us, RESTORED) for row in restored if row.began_us is not None),
+        *(Unseen(row.began_us, row.at_us, RESTORED) for row in restored),
     ]
 
 

@@ -405,6 +405,13 @@ class Ledger:
         with self.store.reader() as connection:
             return [Start(row.who, from_us(row.at_us)) for row in connection.execute(query.order_by(e.id))]
 
+    def settlements(self, campaign: CampaignRow) -> int:
+        """How often it was held for a settlement, which keeps senders away meanwhile."""
+        e = events.c
+        query = select(func.count()).where(e.campaign_id == campaign.id, e.kind == "settling_started")
+        with self.store.reader() as connection:
+            return connection.scalar(query) or 0
+
     def last_balance(self, account: str) -> tuple[int, datetime] | None:
         """The last balance known of the account (UGX) and when."""
         with self.store.reader() as connection:

@@ -105,23 +105,24 @@ class Sender:
         self._unknown_labels: set[int] = set()
         self._repeats = Repeats(self._sql, campaign.account, {})
 
-    def start(self, now: datetime, kept: Sequence[KeptReplies] = (), *, event: str = "send_started") -> int:
+    def start(self, now: datetime, kept: Sequence[KeptReplies] = (), *, settling: bool = False) -> int:
         """Take the campaign over: a new epoch, and every orphaned call becomes unknown. Returns how many there were.
 
         Not those whose replies an earlier run `kept`, because the ledger would not take them: they are recorded.
-        `event` is what the history calls it.
+        `settling`: nothing is sent, and its state stays as it is.
         Raises `StoreError` while nobody has confirmed a backup that was put in the ledger's place.
         """
         self._started_us = to_us(now)
         with self._connection.begin():
             check_confirmed(self._connection)
-            taken = self._sql.one(statements.TAKE_OVER)
+            taken = self._sql.one(statements.HOLD if settling else statements.TAKE_OVER)
             self._epoch, self._canary_calls = taken.sender_epoch, taken.canary_calls
             self._canary = CanaryState(taken.canary)
             if recorded := sum(record_kept(self._sql, self._campaign, replies, now) for replies in kept):
                 self._note(now, "replies_recorded", f"{recorded} calls, from the side file of an earlier run")
             orphans = self._sql.execute(statements.ORPHANED_ATTEMPTS, now_us=to_us(now))
             self._sql.execute(statements.ORPHANED_CHUNKS)
+            event = "settling_started" if settling else "send_started"
             self._note(now, event, f"{orphans} calls of an ended process are unknown" if orphans else None)
             self._charged_ugx = int(self._sql.one(statements.CHARGED_SO_FAR)[0] or 0)
             self._unknown_labels = {row.label for row in self._sql.rows(statements.UNKNOWN_LABELS)}

@@ -144,38 +144,36 @@ def _divide_again(connection: Connection, campaign: CampaignRow, row: int) -> No
 
 
 def settle_state(connection: Connection, campaign: CampaignRow, now: datetime) -> CampaignState:
-    """The campaign's state by what is left of it now: complete, or as it was (`campaign`) before it was taken over.
+    """What is left of a campaign that was held for a settlement, as its state: complete where nothing is.
 
-    Why and since when it stands still says whether it goes on by itself, and when: a settlement changes nothing of
-    that. What a person has said, or has to say, stands; of a cancelled campaign nothing is planned again.
+    Otherwise it stays in its state: why and since when it stands still says whether it goes on by itself, and when.
+    What a person has said, or has to say, stands; of a cancelled campaign nothing is planned again.
     """
     here = {"the_campaign": campaign.id}
     with connection.begin():
-        stands: CampaignState = connection.execute(statements.OWN_STATE, here).one().state
+        own = connection.execute(statements.OWN_STATE, here).one()
+        stands: CampaignState = own.state
         if stands is CampaignState.CANCELLED:
             connection.execute(statements.CANCEL_PLANNED, here)
-        if stands in (CampaignState.CANCELLED, CampaignState.AWAITING_APPROVAL):
+        if stands in (CampaignState.CANCELLED, CampaignState.AWAITING_APPROVAL, CampaignState.SKIPPED):
             return stands
         left = {row.state for row in connection.execute(statements.CALLS_BY_STATE, here)} & {
             ChunkState.PLANNED,
             ChunkState.IN_FLIGHT,
             ChunkState.UNKNOWN,
         }
-        state = CampaignState.COMPLETE
-        reason: str | None = None
-        detail: str | None = None
-        ended: datetime | None = now
-        if left and campaign.state in (CampaignState.PLANNED, CampaignState.SENDING, CampaignState.PAUSED):
-            state, reason, detail = campaign.state, campaign.stop_reason, campaign.stop_detail
-            ended = campaign.ended_at
-            if left == {ChunkState.PLANNED} and reason == "unknown_calls":
-                reason = "resolved"
-            elif left == {ChunkState.UNKNOWN} and state is CampaignState.SENDING:  # its process has ended; so has it
-                state, reason, ended = CampaignState.PAUSED, "unknown_calls", now
-        elif left:  # it had come to its end, and a person has found out that somebody is to be sent to again
+        is_complete = stands is CampaignState.COMPLETE
+        if not left and not is_complete:
+            state, reason = CampaignState.COMPLETE, None
+        elif left == {ChunkState.UNKNOWN} and stands is CampaignState.SENDING:  # its process has ended; so has it
+            state, reason = CampaignState.PAUSED, "unknown_calls"
+        elif left and is_complete:  # a person has found out that somebody is to be sent to again
             state, reason = CampaignState.PAUSED, "resolved"
-        ended_us = None if ended is None else to_us(ended)
-        end = {"the_state": state, "the_reason": reason, "the_detail": detail, "now_us": ended_us}
+        elif left == {ChunkState.PLANNED} and own.stop_reason == "unknown_calls":
+            state, reason = stands, "resolved"
+        else:
+            return stands
+        end = {"the_state": state, "the_reason": reason, "the_detail": None, "now_us": to_us(now)}
         connection.execute(statements.SET_END, here | end)
     return state
 

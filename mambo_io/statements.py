@@ -73,6 +73,13 @@ TAKE_OVER = (
     )
     .returning(campaigns.c.sender_epoch, campaigns.c.canary, campaigns.c.canary_calls, campaigns.c.settings)
 )
+# Held for a settlement: nobody sends meanwhile, and nothing is changed of why and since when it stands still.
+HOLD = (
+    update(campaigns)
+    .where(campaigns.c.id == _CAMPAIGN)
+    .values(sender_epoch=campaigns.c.sender_epoch + 1)
+    .returning(campaigns.c.sender_epoch, campaigns.c.canary, campaigns.c.canary_calls, campaigns.c.settings)
+)
 ORPHANED_ATTEMPTS = (
     update(attempts)
     .where(attempts.c.campaign_id == _CAMPAIGN, attempts.c.verdict.is_(None))
@@ -97,7 +104,7 @@ CALLS_BY_STATE = (
 
 # The campaign's row is locked for the length of the transaction, the account's as well once a call may be claimed.
 OWN_STATE = (
-    select(campaigns.c.state, campaigns.c.held_by, campaigns.c.sender_epoch)
+    select(campaigns.c.state, campaigns.c.stop_reason, campaigns.c.held_by, campaigns.c.sender_epoch)
     .where(campaigns.c.id == _CAMPAIGN)
     .with_for_update()
 )

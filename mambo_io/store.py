@@ -147,7 +147,7 @@ class Store:
                 yield connection
         else:
             with self.writer() as connection, advisory_lock(connection, name):
-                self._check_clock(connection)
+                self.check_clock(connection)
                 yield connection
 
     @contextmanager
@@ -175,8 +175,13 @@ class Store:
         with self.reader() as connection:
             return advisory_lock_holder(connection, name)
 
-    def _check_clock(self, connection: Connection) -> None:
-        """Turns of the rate limit, sending windows and what a balance tells are judged by times of several machines."""
+    def check_clock(self, connection: Connection) -> None:
+        """Raise `StoreError` where this machine's clock is not PostgreSQL's.
+
+        Turns of the rate limit, sending windows and what a balance tells are judged by times of several machines.
+        """
+        if self.is_sqlite:
+            return
         with connection.begin():
             asked = datetime.now(UTC)
             servers: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()

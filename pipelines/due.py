@@ -91,9 +91,11 @@ def _goes_on(row: CampaignRow, campaign: Campaign, ledger: Ledger, now: datetime
     why, since, at_once = occasion
     if not at_once and now < _next_chance(window, since):
         return None
-    if row.state is not CampaignState.PAUSED and _is_at_work(row, ledger):
+    if _is_at_work(row, ledger):
         return None
-    return Wanted(row.name, row.edition, why, f"{row.label}/{to_us(since)}")
+    # A run that met a settlement could not begin; after it there is another occasion.
+    key = f"{row.label}/{to_us(since)}/{ledger.settlements(row)}"
+    return Wanted(row.name, row.edition, why, key)
 
 
 def _occasion(row: CampaignRow, ledger: Ledger) -> tuple[str, datetime, bool] | None:

@@ -53,7 +53,9 @@ def judge(
         return NOTHING_UNKNOWN
     from_us, until_us = known_us[0], known_us[1] if known_us[1] is None else known_us[1] - clocks_differ_us
     quiet = quiet_readings(calls, readings, now_us, clocks_differ_us=clocks_differ_us)
-    known = [each for each in quiet if from_us <= each.at_us and (until_us is None or each.at_us < until_us)]
+    # What carries a later time than now was named by a clock that was wrong, and tells nothing of when.
+    last_us = now_us if until_us is None else until_us - 1
+    known = [each for each in quiet if from_us <= each.at_us <= last_us]
     moments = sorted(known, key=lambda moment: moment.at_us)
     earliest_us = min(call.intent_us for call in asked)
     while True:

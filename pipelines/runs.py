@@ -108,7 +108,7 @@ def _record_end(summary: CampaignSummary) -> None:
 
 @contextmanager
 def taken_over(
-    store: Store, connection: Connection, row: CampaignRow, concurrency: int, *, event: str = "send_started"
+    store: Store, connection: Connection, row: CampaignRow, concurrency: int, *, settling: bool = False
 ) -> Iterator[Sender]:
     """A sender that has taken the campaign over, with room beside the ledger for what that might not take."""
     aside, run = store.aside(row.id), uuid.uuid4().hex[:12]
@@ -116,7 +116,7 @@ def taken_over(
     side_file = SideFile(aside, run)
     with side_file.reserved(concurrency):
         sender = Sender(connection, row, run=run, who=sender_name(), side_file=side_file)
-        sender.start(datetime.now(UTC), kept, event=event)
+        sender.start(datetime.now(UTC), kept, settling=settling)
         for replies in kept:
             replies.remove()
         yield sender
@@ -128,9 +128,9 @@ def held_edition(
 ) -> Iterator[tuple[Ledger, Connection, CampaignRow]]:
     """A campaign edition (None: the newest) with its lock held, so that no sender is at work on it.
 
-    What an ended process left in flight is unknown then. Afterwards it is complete where nothing is left of it, or else
-    in the state in which it was, for the same reason. Raises `StoreBusy` while somebody is at work on it, and
-    `InputError` when it is archived, or of another account or host.
+    What an ended process left in flight is unknown then. Afterwards it is complete where nothing is left of it; else it
+    stands as it did, for the same reason, whatever kills this process meanwhile. Raises `StoreBusy` while somebody is
+    at work on it, and `InputError` when it is archived, or of another account or host.
     """
     with open_store(settings) as store:
         ledger = Ledger(store)
@@ -145,11 +145,9 @@ def held_edition(
                     file=label,
                     fix="Set MAMBO_ACCOUNT and MAMBO_BASE_URL.",
                 )
-            with taken_over(store, connection, row, concurrency=1, event="settling_started"):
-                try:
-                    yield ledger, connection, row
-                finally:
-                    settle_state(connection, row, datetime.now(UTC))  # whatever happened: nobody is sending it now
+            with taken_over(store, connection, row, concurrency=1, settling=True):
+                yield ledger, connection, row
+                settle_state(connection, row, datetime.now(UTC))
 
 
 def planned_rules(ledger: Ledger, row: CampaignRow, settings: MamboSettings) -> SettlingRules:

@@ -27,6 +27,7 @@ from mambo_io.doubts import (
     clocks_differ_s,
     end_orphans,
     in_flight,
+    newest_us,
     unseen,
 )
 from mambo_io.errors import InputError, SettingsError
@@ -186,6 +187,12 @@ def ask_balance(ledger: Ledger, connection: Connection, settings: MamboSettings,
             fix="Correct MAMBO_USERNAME and MAMBO_PASSWORD, then: mambo balance --unlock.",
         )
     began = datetime.now(UTC)
+    ledger.store.check_clock(connection)
+    if newest_us(connection, settings.account) > to_us(began) + clocks_differ_s(connection) * US:
+        raise BalanceUnavailable(
+            "The ledger knows of a call or a balance that is later than this machine's clock, so a balance of now would"
+            " stand before it. Set the clock right, or wait until it is later."
+        )
     with MamboClient(base_url=settings.base_url) as client:
         try:
             reading = client.balance(username, password)

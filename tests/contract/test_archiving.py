@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from mambo_io.tables import archives, campaigns, events, ledger_meta, recipient_
 from pipelines import reconciliation
 from pipelines.archive import archivable, archive, bring_people_back
 from pipelines.erasure import choose_older, erase_editions, forget
-from pipelines.summary import summarize
+from pipelines.summary import CampaignSummary, summarize
 from support.ledgers import (
     NOON,
     Run,
@@ -87,8 +88,14 @@ def everything(store: Store, campaign: CampaignRow) -> dict[str, Any]:
     frames["balances"] = reconciliation.balance_chain(books)
     frames["pairs"] = ledger.sent_pairs("main", NOON - timedelta(days=1), other_than=("", "")).sort(pl.all())
     frames["late pairs"] = ledger.sent_pairs("main", LATER, other_than=("", ""))
-    frames["summary"] = summarize(ledger, campaign, command="mambo send")
+    frames["summary"] = summary_of(ledger, campaign)
     return frames
+
+
+def summary_of(ledger: Ledger, campaign: CampaignRow) -> CampaignSummary:
+    """But for what is left to a person: of archived people no refused call is planned again."""
+    told = summarize(ledger, campaign, command="mambo send")
+    return replace(told, stop_reason=None, stop_detail=None, next_command=None)
 
 
 def assert_same(now: dict[str, Any], before: dict[str, Any]) -> None:
@@ -300,13 +307,13 @@ def test_whose_file_it_is_and_whether_it_is_gone(store: Store, tmp_path: Path) -
 def test_a_file_that_is_gone_or_changed_is_told_and_figures_stay(store: Store, tmp_path: Path) -> None:
     with store.writer() as connection:
         campaign = complete(connection)
-        before = everything(store, campaign)["summary"]
+        before = summary_of(Ledger(store), campaign)
         archived(store, connection, campaign, tmp_path / "archive")
     (tmp_path / "archive").rename(tmp_path / "elsewhere")
     ledger = Ledger(store)
     with pytest.raises(InputError, match=r"recipients\.parquet: the archive of this edition cannot be read \(No such"):
         ledger.results(campaign)
-    assert summarize(ledger, campaign, command="mambo send") == before
+    assert summary_of(ledger, campaign) == before
     (tmp_path / "elsewhere").rename(tmp_path / "archive")
     file = file_in(tmp_path / "archive", "clinic-day", "1")
     pl.read_parquet(file, hive_partitioning=False).with_columns(charged_ugx=0).write_parquet(file)

@@ -15,12 +15,13 @@ import pytest
 from mambo_io import accounting
 from mambo_io.errors import StoreError
 from mambo_io.ledger import Ledger
+from mambo_io.planning import write_plan
 from mambo_io.restored import confirm, restore
 from mambo_io.side_file import SideFile, kept_replies
 from mambo_io.store import Store, StoreBusy
 from mambo_io.tables import events
 from pipelines.settling import SettlingRules, conclude
-from support.ledgers import NOON, Run, bad_reply, good_reply, plan, rows_of
+from support.ledgers import NOON, Run, bad_reply, good_reply, no_answer, plan, rows_of
 from support.processes import mambo
 
 ASKED = r"the ledger is a backup, put in place on 2026-03-02 at 12:00: .*mambo store confirm --by NAME\.$"
@@ -184,6 +185,30 @@ def test_the_money_tells_nothing_of_them_because_calls_are_not_in_the_backup(in_
     assert (settled.sent, settled.not_sent, settled.left) == (0, 0, 2)
     assert settled.trouble is not None
     assert settled.trouble.startswith("the ledger is a backup")
+
+
+def test_nor_where_the_backup_holds_no_call_at_all(tmp_path: Path) -> None:
+    """UGX 100 are missing: a call that was made after the backup took them, and not the one that is unknown now."""
+    path, later = tmp_path / "ledger.db", NOON + timedelta(hours=2)
+    with Store(str(path), create=True) as store, store.writer() as connection:
+        first = write_plan(connection, plan(2, name="first"), who="jane")
+        write_plan(connection, plan(2, 2, name="second", message="Another text."), who="jane")
+        accounting.record_reading(connection, "main", 10_000, who="jane", began=NOON, now=NOON)
+        store.backup(tmp_path / "backup.db")
+        run = Run(connection, first, now=NOON + timedelta(minutes=1))
+        lost = run.claim_one()
+        run.settle(lost, good_reply(lost, balance_ugx=9_900))
+    restore(str(path), tmp_path / "backup.db", who="jane", now=NOON + timedelta(hours=1))
+    with Store(str(path)) as store, store.writer() as connection:
+        confirm(connection, who="jane", now=later)
+        run = Run(connection, Ledger(store).get("second"), now=later)
+        run.settle(run.claim_one(), no_answer())
+        run.now = later + timedelta(minutes=1)
+        answered = run.claim_one()
+        run.settle(answered, good_reply(answered, balance_ugx=9_800))
+        rules = SettlingRules(exclusive=True, settle_after_s=120, resend_settled=False)
+        settled = conclude(connection, run.campaign, rules, now=later + timedelta(minutes=2))
+    assert (settled.sent, settled.left) == (0, 1)
 
 
 def test_what_cannot_be_restored_changes_nothing(ledger: Path, tmp_path: Path) -> None:

@@ -40,8 +40,8 @@ def test_a_run_that_stops_and_goes_on(
         )
         runs.append(found)
 
-    assert [run.returncode for run in runs] == [3, 0], [run.stderr for run in runs]
-    assert [run["state_name"] for run in engine.runs("secrets/1")] == ["Stopped", "Completed"]
+    assert [run.returncode for run in runs] == [3, 3], [run.stderr for run in runs]
+    assert [run["state_name"] for run in engine.runs("secrets/1")] == ["Stopped", "Stopped"], "refused calls are left"
     known = engine.everything()
     # What this looks for would be found: the state's message, which repeats what the API said.
     assert b"the API refused several calls in a row (refused: No, " in known

@@ -15,4 +15,4 @@ if clock_file := os.environ.get("TEST_CLOCK_FILE"):
     # A PostgreSQL server's clock stays real, and a sender whose clock is not that of its ledger does not send.
     import mambo_io.store
 
-    mambo_io.store.Store._check_clock = lambda *_: None  # type: ignore[method-assign] # of this process alone
+    mambo_io.store.Store.check_clock = lambda *_: None  # type: ignore[method-assign] # of this process alone
