@@ -250,6 +250,8 @@ def _why_not_planned(
     """Why an unknown call stays unknown; None when it may be planned again."""
     if settlement.trouble is not None:
         return settlement.trouble
+    if conclusion.fate is not Fate.NOT_SENT and not settlement.missing_ugx:
+        return "nothing is missing from the balance: it was not sent, or cost nothing"
     if conclusion.fate is not Fate.NOT_SENT:
         return f"UGX {settlement.missing_ugx:,} are missing from the balance, and more than one call explains them"
     # The clock starts when the call was given up.
