@@ -19,6 +19,7 @@ from pathlib import Path
 import polars as pl
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, insert, select
 
+from mambo_io import statements
 from mambo_io.archives import Archive, archive_of, digest_of, file_in
 from mambo_io.bulk import insert_rows
 from mambo_io.datasets import write_dataset
@@ -60,10 +61,8 @@ def check_archivable(connection: Connection, campaign: CampaignRow) -> None:
     its_end = and_(events.c.campaign_id == campaign.id, events.c.kind == "erased")
     if campaign.erased_at is not None and not _finds(connection, its_end):
         raise InputError("is being erased", file=label, fix=f"End that first: mambo erase {name} --by NAME.")
-    other = _unfinished_with_its_texts(connection, campaign)
-    if other is not None:
-        problem = f"{other.label} has a text of it and is not finished: it still asks who was sent that"
-        raise InputError(problem, file=label, fix=f"Let {other.label} end first, or cancel it.")
+    with connection.begin():
+        _check_nobody_asks(connection, campaign)
 
 
 def archive_edition(
@@ -110,6 +109,10 @@ def _archive_in(
         if connection.scalar(_persons_erased(campaign)) != erased:
             fix = "Nothing was archived. Try again."
             raise StoreError("somebody was erased from it meanwhile", file=campaign.label, fix=fix)
+        # Once more, and locked: an edition may have been planned, or its refused calls planned again, meanwhile. It
+        # takes this lock before it is sent (`mambo_io.repeats`).
+        connection.execute(statements.ACCOUNT, {"the_account": campaign.account})
+        _check_nobody_asks(connection, campaign)
         values = {
             "campaign_id": campaign.id,
             "file": str(note.file),
@@ -251,8 +254,9 @@ def _raw(results: pl.DataFrame, campaign: CampaignRow) -> pl.DataFrame:
     )
 
 
-def _unfinished_with_its_texts(connection: Connection, campaign: CampaignRow) -> CampaignRow | None:
-    """An edition of the account that is not finished and has a text in common with this one: its repeat guard asks."""
+def _check_nobody_asks(connection: Connection, campaign: CampaignRow) -> None:
+    """Raise `InputError` when an edition of the account is not finished and has a text of this one: its repeat guard
+    asks who was sent that. In the open transaction."""
     other, own = chunks.alias("other"), chunks.alias("own")
     in_common = (
         select(other.c.campaign_id)
@@ -266,9 +270,11 @@ def _unfinished_with_its_texts(connection: Connection, campaign: CampaignRow) ->
         .order_by(campaigns.c.id)
         .limit(1)
     )
-    with connection.begin():
-        row = connection.execute(query).one_or_none()
-    return None if row is None else campaign_row(row)
+    row = connection.execute(query).one_or_none()
+    if row is not None:
+        asking = campaign_row(row).label
+        problem = f"{asking} has a text of it and is not finished: it still asks who was sent that"
+        raise InputError(problem, file=campaign.label, fix=f"Let {asking} end first, or cancel it.")
 
 
 def _differs() -> ColumnElement[bool]:

@@ -484,14 +484,6 @@ class Ledger:
         )
         return pl.concat([in_ledger, *from_archives]).unique()
 
-    def archived_since(self, account: str, since: datetime) -> list[str]:
-        """The archived editions of the account, tests excepted, that made a call since then: `clinic-day/1`."""
-        with self.store.reader() as connection:
-            found = connection.scalars(
-                statements.ARCHIVED_SINCE, {"the_account": account, "since_us": to_us(since)}
-            ).all()
-        return [row.label for row in self.campaigns() if row.id in found]
-
     def results(self, campaign: CampaignRow) -> pl.DataFrame:
         """The results view of one campaign edition, in the order of its rows; kept columns unpacked behind it."""
         import polars as pl

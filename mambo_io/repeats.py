@@ -4,15 +4,24 @@ The plan has left out whom the account's calls had reached by then, up to a call
 have called since is looked at here. Calls of an account are recorded under the lock of its row, so in the order of
 their numbers, and a claim holds that lock: what it does not see has not been recorded. A call that is in flight, or
 unknown, counts as sent.
+
+Of an archived edition a claim would see calls, and nobody in them. While an edition is not finished nothing that has a
+text of it is archived; what was archived before that, and after the plan had looked, stops it before it is sent.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Connection, select
+
 from mambo_io import statements
+from mambo_io.ledger import CampaignRow, to_us
 from mambo_io.prepared import Prepared
+from mambo_io.tables import campaigns
 
 _NEVER = 2**63 - 1  # after this there are no calls
 DAY_US = 24 * 3600 * 1_000_000
@@ -28,19 +37,18 @@ class Repeats:
     def __init__(self, sql: Prepared, account: str, planned: Mapping[str, Any]) -> None:
         self._sql = sql
         self._account = account
-        self._allowed = bool(planned.get("allow_repeat"))
-        self._seen_by_plan = int(planned.get("repeats_seen_to") or 0)
-        self._days_of_plan = int(planned.get("sending", {}).get("repeat_guard_days", 0))
+        self._planned = planned
         self._seen_to: int | None = None
         self._is_related: dict[int, bool] = {}  # by campaign id: whether it has a text of this one
         self._attempts: dict[int, tuple[int, ...]] = {}  # by msisdn: of related campaigns, since the plan
 
     def seen_to(self, days: int) -> int:
         """The call up to which all are known. `days`: how long a text counts; 0 when it never does."""
-        if self._allowed or not days:
+        seen_by_plan = _seen_by(self._planned, days)
+        if seen_by_plan == _NEVER:
             return _NEVER
-        if self._seen_to is None:  # a plan that looked less far back has not seen enough
-            self._seen_to = self._seen_by_plan if days <= self._days_of_plan else 0
+        if self._seen_to is None:
+            self._seen_to = seen_by_plan
         return self._seen_to
 
     def note_own(self, attempt: int) -> None:
@@ -80,3 +88,29 @@ class Repeats:
             },
         )
         return frozenset(row.msisdn for row in rows)
+
+
+def archived_repeats(connection: Connection, campaign: CampaignRow, *, days: int, now: datetime) -> str | None:
+    """An archived edition (`clinic-day/1`) that has sent a text of `campaign` in these days and after its plan looked.
+
+    The plan has been written. The account's row is locked, as when an edition is archived: what is not found here was
+    not archived yet, and is not while `campaign` is unfinished.
+    """
+    its = {"the_campaign": campaign.id, "the_account": campaign.account}
+    with connection.begin():
+        connection.execute(statements.ACCOUNT, its)
+        planned = json.loads(
+            connection.scalar(select(campaigns.c.settings).where(campaigns.c.id == campaign.id)) or "{}"
+        )
+        looked = {"seen_to": _seen_by(planned, days), "since_us": to_us(now) - days * DAY_US}
+        found = connection.execute(statements.ARCHIVED_ELSEWHERE, its | looked).one_or_none()
+    return None if found is None else f"{found.name}/{found.edition}"
+
+
+def _seen_by(planned: Mapping[str, Any], days: int) -> int:
+    """The call up to which a plan with these settings has looked `days` back."""
+    if planned.get("allow_repeat") or not days:
+        return _NEVER
+    if days > int(planned.get("sending", {}).get("repeat_guard_days", 0)):  # it has not seen enough
+        return 0
+    return int(planned.get("repeats_seen_to") or 0)

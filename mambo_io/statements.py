@@ -227,6 +227,7 @@ SENT = (
         recipients.c.msisdn.is_not(None),  # it was erased
     )
 )
+_own = chunks.alias("own")
 # The editions whose people are archived, and to whom the same applies.
 ARCHIVED_SINCE = (
     select(archives.c.campaign_id)
@@ -241,7 +242,34 @@ ARCHIVED_SINCE = (
     )
     .order_by(archives.c.campaign_id)
 )
-# Of these, by some calls, to some people.
+# Of these, the first that has sent a text of this one in a call that this one has not looked at.
+ARCHIVED_ELSEWHERE = (
+    select(campaigns.c.name, campaigns.c.edition)
+    .select_from(attempts)
+    .join(archives, archives.c.campaign_id == attempts.c.campaign_id)
+    .join(campaigns, campaigns.c.id == attempts.c.campaign_id)
+    .join(
+        chunks,
+        and_(
+            chunks.c.campaign_id == attempts.c.campaign_id,
+            chunks.c.chunk == attempts.c.chunk,
+            chunks.c.last_attempt == attempts.c.id,
+        ),
+    )
+    .where(
+        attempts.c.id > bindparam("seen_to"),
+        attempts.c.account == _ACCOUNT,
+        attempts.c.campaign_id != _CAMPAIGN,
+        attempts.c.intent_at_us >= bindparam("since_us"),
+        campaigns.c.is_test == false(),
+        chunks.c.state == ChunkState.ACCEPTED,
+        chunks.c.text_key != 0,  # it was erased
+        chunks.c.text_key.in_(select(_own.c.text_key).where(_own.c.campaign_id == _CAMPAIGN)),
+    )
+    .order_by(attempts.c.id)
+    .limit(1)
+)
+# Of all who were sent which text, by some calls, to some people.
 SENT_BY = SENT.where(
     attempts.c.id.in_(bindparam("the_attempts", expanding=True)),
     chunks.c.text_key == bindparam("the_text_key"),

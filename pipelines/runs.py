@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -23,6 +23,7 @@ from mambo_io.locks import sender_name
 from mambo_io.log import recorded_run, run_log
 from mambo_io.model import Balance, CampaignState, ChunkState, Outcome, StopReason
 from mambo_io.planning import record_file, write_suppressions
+from mambo_io.repeats import archived_repeats
 from mambo_io.replies import BalanceUnavailable
 from mambo_io.sender import Limits, Sender
 from mambo_io.settings import MamboSettings
@@ -80,13 +81,14 @@ def send_edition(
                     )
                 on_plan()
                 row = plan_edition(ledger, connection, campaign, settings, prepared)
+                _check_guard(ledger, connection, row, campaign, is_new=True)
             elif row.closed:
                 if row.state is CampaignState.CANCELLED:  # perhaps while a sender was killed
                     end_orphans(connection, row, datetime.now(UTC))
                 return summarize(ledger, row, command=command)
             else:
                 check_size(campaign, row.sendable)
-                _check_guard(ledger, row, campaign)
+                _check_guard(ledger, connection, row, campaign, is_new=False)
                 write_suppressions(connection, row.id, read_suppressions(campaign).numbers)
             record_file(connection, row.id, campaign.file, direct=direct)
             if lacks_approval(ledger, connection, campaign, row):
@@ -237,22 +239,30 @@ def _send(
         sender.finish(CampaignState.COMPLETE, None, now)
 
 
-def _check_guard(ledger: Ledger, row: CampaignRow, campaign: Campaign) -> None:
-    """Raise `InputError` when the repeat guard of a plan is to look further back than the plan did, into an archive.
-
-    What was archived before it was planned, the plan has looked at; since then nothing with its texts was archived.
-    """
+def _check_guard(ledger: Ledger, connection: Connection, row: CampaignRow, campaign: Campaign, *, is_new: bool) -> None:
+    """Raise `InputError` when the repeat guard would ask who is in an archive. `is_new`: the plan was just written."""
     days, planned_days = campaign.sending.repeat_guard_days, ledger.planned_guard_days(row)
-    archived = (
-        ledger.archived_since(row.account, datetime.now(UTC) - timedelta(days=days)) if days > planned_days else []
-    )
-    if archived:
+    archived = archived_repeats(connection, row, days=days, now=datetime.now(UTC))
+    if archived is None:
+        return
+    if is_new:
+        problem = f"{archived} has sent a text of it since it was prepared, and is archived by now"
+        raise InputError(problem, file=campaign.file, fix="Look at the estimate again, and send anew.")
+    name, edition = archived.split("/", 1)
+    bring_back = f"mambo store bring-back {name} --edition {edition} --by NAME"
+    if days > planned_days:
         raise InputError(
-            f"looks further back than the plan did ({planned_days} days), and {archived[0]} is archived by now",
+            f"looks further back than the plan did ({planned_days} days), and {archived}, which has sent a text of it, "
+            "is archived by now",
             file=campaign.file,
             key="repeat_guard_days",
-            fix=f"Set it to {planned_days}, or bring that one back: `mambo store bring-back`.",
+            fix=f"Set it to {planned_days}, or bring its people back: {bring_back}.",
         )
+    raise InputError(
+        f"{archived} has sent a text of it since it was planned, and is archived: whom to leave out is not known",
+        file=campaign.file,
+        fix=f"Bring its people back first: {bring_back}.",
+    )
 
 
 def _learn_balance(ledger: Ledger, connection: Connection, settings: MamboSettings, started_at: datetime) -> None:

@@ -87,15 +87,16 @@ def test_archived_people_are_read_and_not_messaged_again(cli: Cli, start_sandbox
     cli.campaign(sending={"repeat_guard_days": 30})
     cli(*SEND, "--edition", "2")
     assert cli("status", "clinic-day", "--edition", "2", "--json").json["rejected"]["already_sent"] == 3
-    # Another text is planned when the guard looks back 0 days, and is to look further before it is sent.
-    other = {"name": "flour-day", "message": "The flour is ready.", "approval": "required"}
+    # The same text is planned when the guard looks back 0 days, and is to look further before it is sent.
+    other = {"name": "flour-day", "approval": "required"}
     cli.campaign(**other, sending={"repeat_guard_days": 0})
     cli(*SEND)
     cli("approve", "flour-day", "--by", "Grace")
     cli.campaign(**other, sending={"repeat_guard_days": 30})
     assert cli.refused(*SEND) == (
-        "clinic-day.toml, repeat_guard_days: looks further back than the plan did (0 days), and clinic-day/1 is "
-        "archived by now. Set it to 0, or bring that one back: `mambo store bring-back`."
+        "clinic-day.toml, repeat_guard_days: looks further back than the plan did (0 days), and clinic-day/1, "
+        "which has sent a text of it, is archived by now. Set it to 0, or bring its people back: mambo store "
+        "bring-back clinic-day --edition 1 --by NAME."
     )
 
     (cli.folder / "archive").rename(cli.folder / "elsewhere")
