@@ -23,7 +23,7 @@ from mambo_io.errors import InputError
 def replacing(path: Path) -> Iterator[Path]:
     """A file to write beside `path`, which takes its place at the end; after any error nothing is left of it.
 
-    A new file is its owner's alone to read (0600), because numbers may stand in it; one that is replaced keeps its mode.
+    A new file is its owner's alone (0600), because numbers may stand in it; one that is replaced keeps its mode.
 
     What a killed process left behind goes at the next writing to the same `path`; of two at a time the later one wins.
     Raises `InputError` for a folder that is missing, a file that is one, and a full disk.
