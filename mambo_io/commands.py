@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,8 +12,9 @@ from dataclasses import dataclass
 
 from mambo_io.masking import mask_text
 
-# What it has no use for. Nor is it to be called by what it may itself start.
-_HIDDEN = {"MAMBO_API_KEY", "MAMBO_PASSWORD", "MAMBO_USERNAME", "MAMBO_STORE", "MAMBO_ON_PROBLEM"}
+# What it has no use for: our settings, what libpq reads (PGPASSWORD), and what Prefect logs in with. Nor is it to be
+# called by what it may itself start.
+_HIDDEN = re.compile(r"MAMBO_.*|PG.*|PREFECT_.*(?:KEY|AUTH|PASSWORD|HEADERS|CONNECTION_URL).*", re.IGNORECASE)
 
 _LINES, _CHARACTERS = 3, 300  # of what it says on standard error
 
@@ -39,7 +41,7 @@ def run_command(command: Sequence[str], content: str, *, timeout_s: float) -> Co
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env={name: value for name, value in os.environ.items() if name.upper() not in _HIDDEN},
+            env={name: value for name, value in os.environ.items() if not _HIDDEN.fullmatch(name)},
             start_new_session=True,  # so that it can be killed as a group, and Ctrl-C is not meant for it
         )
     except (OSError, ValueError) as error:  # ValueError: a NUL in it

@@ -63,13 +63,16 @@ def send_through_engine(
         from mambo_io.errors import Stopped
         from mambo_io.ledger import Ledger
         from pipelines.campaign import load_campaign
-        from pipelines.flows import progress_listener, send_campaign
+        from pipelines.flows import progress_listener, send_campaign, told_in_full
         from pipelines.opening import open_store
         from pipelines.summary import summarize
 
         with temporary_settings({PREFECT_API_URL: api_url} if api_url else {}), suppress(Stopped), _surviving_server():
             progress_listener.set(on_progress)
-            send_campaign(str(file), edition, approved=approved, allow_repeat=allow_repeat, accept_canary=accept_canary)
+            with told_in_full():
+                send_campaign(
+                    str(file), edition, approved=approved, allow_repeat=allow_repeat, accept_canary=accept_canary
+                )
         with open_store(settings) as store:
             ledger = Ledger(store)
             return summarize(ledger, ledger.get(load_campaign(file).name, edition), command=command)

@@ -5,11 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from mambo_io.errors import InputError
 from pipelines.campaign import Campaign, load_campaign
 from pipelines.edition import file_version
 from pipelines.prepare import check_files
+
+
+class Told(NamedTuple):
+    """An error in full, and its outline: for those who must not see a list or a text."""
+
+    message: str
+    outline: str
+
+    @classmethod
+    def of(cls, error: InputError) -> Told:
+        return cls(error.message, error.outline)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +36,12 @@ class CampaignFile:
     version: tuple[int, ...]
     written_at: datetime
     campaign: Campaign | None
-    problem: str | None
-    list_problem: str | None = None
+    problem: Told | None
+    list_problem: Told | None = None
     changed_at: datetime = field(default=datetime.min.replace(tzinfo=UTC), compare=False)
     lists_version: tuple[tuple[int, ...], ...] | None = field(default=None, compare=False)
 
-    def problem_at(self, now: datetime) -> str | None:
+    def problem_at(self, now: datetime) -> Told | None:
         """`list_problem` of a campaign that has a time to come, or one for which it is not too late yet."""
         schedule = None if self.campaign is None else self.campaign.schedule
         if schedule is None or not schedule.next_times(now - schedule.lateness, 1):
@@ -77,7 +89,7 @@ class CampaignFolder:
                         value=file.campaign.name,
                         fix="Give one of them another name.",
                     )
-                    file = replace(file, campaign=None, problem=problem.message)
+                    file = replace(file, campaign=None, problem=Told.of(problem))
             self.files[path] = file
 
     @property
@@ -95,7 +107,7 @@ def _read(path: Path, version: tuple[int, ...], written_at: datetime) -> Campaig
     try:
         return CampaignFile(path, version, written_at, load_campaign(path), None)
     except InputError as error:
-        return CampaignFile(path, version, written_at, None, error.message)
+        return CampaignFile(path, version, written_at, None, Told.of(error))
 
 
 def _with_lists(file: CampaignFile) -> CampaignFile:
@@ -110,7 +122,7 @@ def _with_lists(file: CampaignFile) -> CampaignFile:
     try:
         check_files(campaign)
     except InputError as error:
-        problem = error.message
+        problem = Told.of(error)
     written = [datetime.fromtimestamp(each[-1] / 1e9, UTC) for each in version if each]
     changed_at = max([file.written_at, *written])
     return replace(file, list_problem=problem, changed_at=changed_at, lists_version=version)

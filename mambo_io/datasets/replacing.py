@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from mambo_io.errors import InputError
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A file to write beside `path`, which takes its place at the end; after any error nothing is left of it.
+
+    A new file is its owner's alone (0600), because numbers may stand in it; one that is replaced keeps its mode.
 
     What a killed process left behind goes at the next writing to the same `path`; of two at a time the later one wins.
     Raises `InputError` for a folder that is missing, a file that is one, and a full disk.
@@ -42,6 +45,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield unfinished
         with unfinished.open("r+b") as written:
             os.fsync(written.fileno())  # a power cut must not leave the new name and half of the content
+        unfinished.chmod(stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o600)
         unfinished.replace(target)
     except (OSError, FileCreateError, pl.exceptions.ComputeError) as error:
         reason = _system_reason(error)

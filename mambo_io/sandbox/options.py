@@ -78,9 +78,9 @@ class SandboxOptions:
                 raise InputError("is no message category", key="category_price_ugx", value=category, fix=allowed)
 
     def make_folder(self) -> None:
-        """Raises InputError where that is not possible."""
+        """A new one is its owner's alone. Raises InputError where that is not possible."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(
                 f"cannot be used as a folder ({error.strerror})", key="folder", value=self.folder

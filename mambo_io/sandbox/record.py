@@ -99,9 +99,11 @@ class Record:
         """Open the record in `folder`, or begin one. Raises InputError where that is not possible."""
         file = folder / FILE_NAME
         try:
+            file.touch(mode=0o600)  # its log gets the same mode; numbers and texts stand in both
             self._db = sqlite3.connect(file, isolation_level=None)
-        except sqlite3.Error as error:
-            raise InputError(f"the sandbox cannot keep its record here ({error})", file=file) from None
+        except (OSError, sqlite3.Error) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise InputError(f"the sandbox cannot keep its record here ({why})", file=file) from None
         try:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")

@@ -76,7 +76,8 @@ def schedule(folder: Path = Path(), /, *, count: int = 3, json: bool = False) ->
     for file in files.files.values():
         campaign = file.campaign
         if campaign is None:
-            screens.err.print(f"mambo: {file.problem}", markup=False, soft_wrap=True)
+            assert file.problem is not None, "why there is none"
+            screens.err.print(f"mambo: {file.problem.message}", markup=False, soft_wrap=True)
             problems += 1
             continue
         plan = campaign.schedule
@@ -85,12 +86,12 @@ def schedule(folder: Path = Path(), /, *, count: int = 3, json: bool = False) ->
         newest = None if last is None else f"{last.edition}, {last.state}"
         problem = file.problem_at(now)
         if problem is not None:
-            told = f"mambo: {campaign.name}: as its files are now, nothing would be sent: {problem}"
+            told = f"mambo: {campaign.name}: as its files are now, nothing would be sent: {problem.message}"
             screens.err.print(told, markup=False, soft_wrap=True)
             problems += 1
         if json:
             shown = {"campaign": campaign.name, "schedule": plan and plan.told(), "next": editions, "newest": newest}
-            screens.print_json(shown | {"problem": problem})
+            screens.print_json(shown | {"problem": problem and problem.message})
             continue
         screens.say(f"{campaign.name}  {plan.told() if plan is not None else 'no schedule'}")
         for edition in editions:

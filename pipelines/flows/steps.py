@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import logging
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 from prefect import Task, task
@@ -21,22 +22,49 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def masked(function: Callable[P, R]) -> Callable[P, R]:
-    """Let our own errors through, which hold no data; of any other only the text of its traceback, masked.
+class Defect(RuntimeError):
+    """Where a defect of ours came up, without the words of its exception."""
 
-    The engine pickles, logs and publishes what a run raises, and a library's exception may hold rows.
+
+# Who hears of errors as they were raised, in this process.
+_heard: contextvars.ContextVar[list[MamboError] | None] = contextvars.ContextVar("_heard", default=None)
+
+
+@contextmanager
+def told_in_full() -> Iterator[None]:
+    """An error of ours that ends a run in this block leaves it with all that it says, for a terminal."""
+    heard: list[MamboError] = []
+    token = _heard.set(heard)
+    try:
+        yield
+    except MamboError:
+        if heard:
+            raise heard[0] from None  # a step's own, before the flow's of the same
+        raise
+    finally:
+        _heard.reset(token)
+
+
+def masked(function: Callable[P, R]) -> Callable[P, R]:
+    """Of an error of ours let its outline through, as the same type; of any other a `Defect`.
+
+    The engine pickles, logs and publishes what a run raises. An error of ours quotes what is wrong, perhaps a column
+    name that is somebody's in a list without names of columns, and a library's exception may hold rows.
     """
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except MamboError:
+        except Defect:  # of a step
             raise
+        except MamboError as error:
+            if (heard := _heard.get()) is not None:
+                heard.append(error)
+            published: Exception = type(error)(error.outline)
         except Exception as error:  # noqa: BLE001 - raised below, outside this block, so that nothing is chained to it
-            record_defect(error)
-            defect = mask_text(traceback.format_exc())
-        raise RuntimeError(defect)
+            published = Defect(mask_text(record_defect(error)))
+        raise published
 
     return run
 
@@ -74,8 +102,8 @@ def _outlive_reader(console: Console) -> None:
 
 
 def _told_in_a_line(record: logging.LogRecord) -> bool:
-    """An error of ours is an end that was foreseen, and says all there is to say."""
+    """An error of ours is an end that was foreseen: no traceback says more, and what it quotes is nobody's here."""
     if record.exc_info and isinstance(record.exc_info[1], MamboError):
-        record.msg, record.args = f"{record.getMessage()}: {record.exc_info[1].message}", None
+        record.msg, record.args = f"{record.getMessage()}: {record.exc_info[1].outline}", None
         record.exc_info = None
     return True

@@ -42,7 +42,7 @@ from pipelines.campaign import Campaign
 from pipelines.due import GRACE, KILLED, Wanted, going_on, killed, missed
 from pipelines.flows.sending import send_campaign
 from pipelines.flows.steps import mask_engine_logs, masked
-from pipelines.folder import CampaignFile, CampaignFolder
+from pipelines.folder import CampaignFile, CampaignFolder, Told
 from pipelines.opening import open_store
 
 _TAG = "mambo-campaign"
@@ -95,7 +95,8 @@ class Tender:
         """Make the deployment of a campaign file what the file says. What a person has switched off stays so."""
         campaign = file.campaign
         if campaign is None:
-            return f"{file.problem} Nothing of it is sent until that is set right."
+            assert file.problem is not None, "why there is none"
+            return f"{self._words(file.problem)} Nothing of it is sent until that is set right."
         known = _read_deployment(client, campaign.name)
         other = None if known is None else Path(str(known.parameters.get("campaign")))
         if other is not None and other != file.path and other.is_file():
@@ -107,8 +108,12 @@ class Tender:
             deployment.paused = known is not None and known.paused
             self._deployments[campaign.name] = cast("UUID", deployment.apply(work_pool_name=self._work_pool))
         problem = file.problem_at(now)
-        but = "" if problem is None else f"; but as its files are now, nothing would be sent: {problem}"
+        but = "" if problem is None else f"; but as its files are now, nothing would be sent: {self._words(problem)}"
         return f"{campaign.name}: {_next_run(campaign, now)}{but}"
+
+    def _words(self, problem: Told) -> str:
+        """In full at the terminal of the program that serves; a flow's words are kept in Prefect's database."""
+        return problem.message if self._work_pool is None else f"{problem.outline}."
 
     def _remove_gone(self, client: SyncPrefectClient) -> Iterator[str]:
         """Remove the deployments whose file was in this folder and is not there any more, or has another name now."""

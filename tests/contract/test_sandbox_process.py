@@ -7,9 +7,11 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,7 +19,7 @@ import httpx
 import pytest
 
 from mambo_io.errors import InputError
-from mambo_io.sandbox import SandboxHandle, running
+from mambo_io.sandbox import SandboxHandle, SandboxOptions, running
 from mambo_io.sandbox.faults import NoAnswer
 from mambo_io.sandbox.record import Record
 
@@ -92,6 +94,16 @@ def test_a_record_that_is_no_record(tmp_path: Path) -> None:
     (tmp_path / "sandbox.db").write_bytes(b"no database" * 100)
     with pytest.raises(InputError, match=r"cannot keep its record here \(file is not a database\)"):
         Record(tmp_path, opening_balance_ugx=0)
+
+
+def test_its_folder_and_its_record_are_their_owners_alone(tmp_path: Path) -> None:
+    options = SandboxOptions(folder=tmp_path / "sandbox")
+    options.make_folder()
+    with closing(Record(options.folder, opening_balance_ugx=0)):
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in options.folder.iterdir()}
+
+    assert stat.S_IMODE(options.folder.stat().st_mode) == 0o700
+    assert modes == {"sandbox.db": 0o600, "sandbox.db-wal": 0o600, "sandbox.db-shm": 0o600}
 
 
 def test_a_start_that_takes_too_long(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_runs_that_stop_fail_and_are_skipped(
         raise ValueError(f"Jane, {number}")
 
     monkeypatch.setattr(steps, "load_recipients", defect)
-    with pytest.raises(RuntimeError, match="Jane"):
+    with pytest.raises(RuntimeError, match=r"ValueError$"):
         flows.send_campaign(str(file), "2026-11-26T08:00")
 
     # Its time had passed.

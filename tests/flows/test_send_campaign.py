@@ -202,7 +202,7 @@ def _over_budget(file: str) -> None:
     [
         (_no_file, "there is no such campaign file"),
         (_no_toml, "line 1 cannot be read"),
-        (_no_column, "first_name"),
+        (_no_column, "no such column"),
         (_over_budget, "max_cost_ugx is 100"),
     ],
 )
@@ -249,16 +249,59 @@ def test_no_number_and_no_secret_reaches_the_engine(
 
     monkeypatch.setattr(steps, "validate", defect)
     write("private-defect", 10)
-    with pytest.raises(RuntimeError, match="row 2: •••000"):
+    with pytest.raises(RuntimeError, match=r"ValueError$"):
         flows.send_campaign(str(tmp_path / "private-defect.toml"), allow_repeat=True)
 
     engine.task_runs(engine.run("private/1"), len(STEPS))  # all is recorded
     known = engine.everything()
     # What this looks for would be found: the message of a pickled exception, a log, a parameter, an artifact's text.
-    for told in ("no such column", "ValueError: row 2: •••000", "private-defect.toml", "is not in order, key"):
+    for told in ("no such column", ", in defect", "private-defect.toml", "is not in order, key"):
         assert told.encode() in known, told
     for secret in (API_KEY, api.password, *numbers):
         assert secret.encode() not in known
+
+
+def test_nothing_of_a_list_or_a_text_reaches_the_engine_and_all_of_an_error_its_own_terminal(
+    engine: PrefectServer,
+    api: SandboxHandle,
+    write: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A list without column names, a text with a slip in it, a defect whose exception holds a row."""
+    names, text, defect = (write(f"untold-{what}", 10) for what in ("names", "text", "defect"))
+    (tmp_path / "people.csv").write_text("n/a,Zebediahx Okellox,HIV positivex\n0772123401,a,b\n", encoding="utf-8")
+    for file, old, new in (
+        (names, "[recipients]", '[recipients]\nphone = "phone"'),
+        (text, "Hello from", "Dear {first_name, your hivresultx from"),
+    ):
+        Path(file).write_text(Path(file).read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    with pytest.raises(InputError) as outline:
+        flows.send_campaign(names)
+    full = []
+    for file in (names, text):
+        with pytest.raises(InputError) as told_here, flows.told_in_full():
+            flows.send_campaign(file)
+        full.append(told_here.value.message)
+
+    quoted = ["Zebediahx", "Okellox", "positivex", "your hi"]
+    assert outline.value.message == f"{names}, [recipients] phone: is no column of people.csv"
+    assert full[0].endswith("Its columns: n/a, Zebediahx Okellox, HIV positivex.")
+    assert "'{first_name, your hi'" in full[1]
+
+    def fail(*_: Any) -> Any:
+        raise ValueError(f"row 2: {quoted}")
+
+    monkeypatch.setattr(steps, "load_recipients", fail)
+    with pytest.raises(RuntimeError, match=r"ValueError$"), flows.told_in_full():
+        flows.send_campaign(defect)
+
+    for name in ("names", "text", "defect"):
+        engine.runs(f"untold-{name}/1")
+    known = engine.everything()
+    for told in ("is no column of people.csv", "(character 6 of the text)", ", in fail"):
+        assert told.encode() in known, told
+    assert [each for each in quoted if each.encode() in known] == []
 
 
 def test_frames_are_passed_on_as_they_are_and_nothing_keeps_them(

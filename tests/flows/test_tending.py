@@ -96,6 +96,16 @@ def test_what_failed_before_it_was_planned_is_sent_once_its_files_are_set_right(
             client.set_flow_run_state(made[-1]["id"], State(type=StateType.FAILED), force=True)
 
 
+def test_the_flow_says_of_a_wrong_file_where_and_what_and_quotes_nothing(engine: PrefectServer, tmp_path: Path) -> None:
+    """What it says is kept in Prefect's database; what `mambo serve` says is not."""
+    settings = load_settings(base_url="http://127.0.0.1:9", api_key="key", store=str(tmp_path / "ledger.db"))
+    file = campaign_of(tmp_path, None, name="wrong-category").file
+    file.write_text(file.read_text("utf-8").replace("customised", "for Jane"), "utf-8")
+    [full], [outline] = (Tender(tmp_path, settings, work_pool=pool).look().said for pool in (None, "machines"))
+    assert full.startswith(f"{file}, category: 'for Jane' is not allowed")
+    assert outline == f"{file}, category: is not allowed. Nothing of it is sent until that is set right."
+
+
 def make_run(client: SyncPrefectClient, deployment_id: Any, at: datetime, state: StateType) -> None:
     made: State[Any] = Scheduled(scheduled_time=at)
     run = client.create_flow_run_from_deployment(deployment_id, state=made)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -264,6 +265,19 @@ def test_a_symbolic_link_stays_one(tmp_path: Path, ending: str) -> None:
     assert link.is_symlink()
     assert read_dataset(link).frame.height == 3
     assert [each.name for each in (tmp_path / "real").iterdir()] == [f"r{ending}"]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".xlsx"])
+def test_a_new_file_is_its_owners_alone_and_a_replaced_one_keeps_its_mode(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"results{ending}"
+    modes = []
+    for given in (None, 0o400, 0o640, 0o644):
+        if given is not None:
+            path.chmod(given)
+        write_dataset(RESULTS, path)
+        modes.append(stat.S_IMODE(path.stat().st_mode))
+
+    assert modes == [0o600, 0o400, 0o640, 0o644]
 
 
 def test_no_cell_of_a_workbook_is_markup(tmp_path: Path) -> None:

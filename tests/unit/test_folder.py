@@ -44,7 +44,10 @@ def test_a_file_that_is_no_campaign_is_told_until_it_is_one(tmp_path: Path) -> N
     file.write_text(good.replace("customised", "customized"), encoding="utf-8")
     folder = CampaignFolder(tmp_path)
     assert read(folder) == {"clinic-day.toml": None}
-    assert "category: 'customized' is not allowed" in (folder.files[file].problem or "")
+    problem = folder.files[file].problem
+    assert problem is not None
+    assert "category: 'customized' is not allowed" in problem.message
+    assert problem.outline == f"{file}, category: is not allowed"
     assert folder.campaigns == []
 
     file.write_text(good, encoding="utf-8")
@@ -57,7 +60,9 @@ def test_of_two_campaigns_of_one_name_the_first_file_has_it(tmp_path: Path) -> N
     copy.write_bytes(file.read_bytes())
     folder = CampaignFolder(tmp_path)
     assert read(folder) == {"clinic-day.toml": "clinic-day", "copy of clinic-day.toml": None}
-    assert "'clinic-day' is the campaign of clinic-day.toml, too" in (folder.files[copy].problem or "")
+    problem = folder.files[copy].problem
+    assert problem is not None
+    assert "'clinic-day' is the campaign of clinic-day.toml, too" in problem.message
 
     file.unlink()
     assert read(folder) == {"copy of clinic-day.toml": "clinic-day"}
