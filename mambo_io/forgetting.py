@@ -1,29 +1,39 @@
 """Erasing one telephone number from a ledger, across all campaign editions, in one transaction.
 
 The person's own rows keep their place, outcome, reason, network and money; number, cell, text and kept columns go.
-Where else the number is named it becomes `•••`; what a colleague wrote of a campaign goes whole. Two things stay: an
+Where else the number is named it becomes `•••`; what a colleague wrote of a campaign goes whole. Three things stay: an
 opt-out, because without the number nobody could be held back by it (a digest of a number is no way out: it is found out
-by trying all numbers), and texts that others were sent, which go with their campaign (`mambo_io.erasing`). Whoever is
-planned in an edition that is not finished is left out of it.
+by trying all numbers), texts that others were sent, which go with their campaign (`mambo_io.erasing`), and the names of
+files of an edition that is not finished, which its next run reads. Whoever is planned in such an edition is left out
+of it.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, and_, delete, or_, select, update
+from sqlalchemy import Column, Connection, and_, delete, or_, select, true, update
 
 from mambo_io.archives import check_not_archived
 from mambo_io.errors import InputError
 from mambo_io.event_log import add_event
 from mambo_io.ledger import CampaignRow, call_name, campaign_row
 from mambo_io.model import FINAL_STATES, ChunkState
-from mambo_io.person import COLUMNS, calls_of, naming, others_naming, own_rows
+from mambo_io.person import (
+    COLUMNS,
+    FREE_TEXT,
+    calls_of,
+    named_in_settings,
+    naming,
+    others_naming,
+    own_rows,
+    without_message,
+)
 from mambo_io.tables import (
-    account_entries,
     attempts,
     campaigns,
     chunks,
@@ -140,16 +150,41 @@ def _hide_mentions(connection: Connection, msisdn: int, others: list[tuple[str, 
         its = and_(r.campaign_id == campaign_id, r.row == row)
         connection.execute(update(recipients).where(its).values({COLUMNS[place].name: pattern.sub(HIDDEN, text)}))
     hidden = len(contacts) + len(notes) + len(others)
-    for column in (attempts.c.raw_reply, account_entries.c.note):
+    for column in (each.column for each in FREE_TEXT if each.column is not events.c.detail):
         hidden += _hide(connection, msisdn, column, pattern)
-    return hidden
+    return hidden + _hide_in_settings(connection, msisdn, pattern)
 
 
 def _hide(connection: Connection, msisdn: int, column: Column[Any], pattern: re.Pattern[str]) -> int:
-    table = column.table
-    keys = list(table.primary_key)
-    found = list(naming(connection, msisdn, column, *keys))
-    for row in found:
-        its = and_(*(part == value for part, value in zip(keys, row[1:], strict=True)))
-        connection.execute(update(table).where(its).values({column.name: pattern.sub(HIDDEN, row[0])}))
+    # Of an edition that goes on the file's name stays: without it the next run would not know its list again.
+    finished = campaigns.c.state.in_(FINAL_STATES) if column is campaigns.c.source else true()
+    found = [text for (text,) in naming(connection, msisdn, column, where=finished)]
+    for text in found:
+        hidden = {column.name: pattern.sub(HIDDEN, text)}
+        connection.execute(update(column.table).where(column == text, finished).values(hidden))
     return len(found)
+
+
+def _hide_in_settings(connection: Connection, msisdn: int, pattern: re.Pattern[str]) -> int:
+    """In the names of files, of finished editions; the text stays."""
+    k = campaigns.c
+    found = [campaign_id for campaign_id, _ in named_in_settings(connection, msisdn)]
+    finished = select(k.id, k.settings).where(k.id.in_(found), k.state.in_(FINAL_STATES))
+    rows = connection.execute(finished).all()
+    for campaign_id, settings in rows:
+        hidden = json.loads(settings) | _hidden(without_message(settings), pattern)
+        values = {"settings": json.dumps(hidden, sort_keys=True)}
+        connection.execute(update(campaigns).where(k.id == campaign_id).values(values))
+    return len(rows)
+
+
+def _hidden(value: Any, pattern: re.Pattern[str]) -> Any:
+    match value:
+        case str():
+            return pattern.sub(HIDDEN, value)
+        case dict():
+            return {key: _hidden(each, pattern) for key, each in value.items()}
+        case list():
+            return [_hidden(each, pattern) for each in value]
+        case _:
+            return value

@@ -7,10 +7,11 @@ others were sent.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 from sqlalchemy import Column, ColumnElement, Connection, and_, select, true
@@ -19,6 +20,7 @@ from mambo_io.archived_people import InArchive, in_archives
 from mambo_io.ledger import from_us
 from mambo_io.tables import (
     account_entries,
+    accounts,
     archives,
     attempts,
     campaigns,
@@ -33,6 +35,37 @@ from mambo_io.tables import (
 from mambo_io.written_numbers import national_number, others_masked, written_number
 
 COLUMNS = {"cell": recipients.c.phone_raw, "kept": recipients.c.kept, "text": recipients.c.message}
+
+
+class FreeText(NamedTuple):
+    """A column in which somebody, or the API, may have written a number; of which edition and call, and since when."""
+
+    place: str
+    column: Column[Any]
+    campaign_id: Column[Any] | None = None
+    chunk: Column[Any] | None = None
+    at_us: Column[Any] | None = None
+
+
+# Beside `COLUMNS`, `unsupported.raw`, the settings (`named_in_settings`) and the texts that were sent.
+FREE_TEXT = (
+    *(
+        FreeText("reply", column, attempts.c.campaign_id, attempts.c.chunk, attempts.c.ended_at_us)
+        for column in (attempts.c.raw_reply, attempts.c.api_messages, attempts.c.cost_raw)
+    ),
+    FreeText("event", attempts.c.evidence, attempts.c.campaign_id, attempts.c.chunk, attempts.c.ended_at_us),
+    FreeText("event", events.c.detail, events.c.campaign_id, None, events.c.at_us),
+    FreeText("event", events.c.who, events.c.campaign_id, None, events.c.at_us),
+    FreeText("account_entry", account_entries.c.note, at_us=account_entries.c.at_us),
+    FreeText("account_entry", account_entries.c.who, at_us=account_entries.c.at_us),
+    FreeText("account_entry", accounts.c.credentials_latch),
+    FreeText("opt_out", suppressions.c.source, suppressions.c.campaign_id, None, suppressions.c.since_us),
+    FreeText("delivery_report", deliveries.c.source, deliveries.c.campaign_id),
+    FreeText("delivery_report", deliveries.c.status_raw, deliveries.c.campaign_id),
+    FreeText("campaign", campaigns.c.source, campaigns.c.id),
+    FreeText("campaign", campaigns.c.stop_detail, campaigns.c.id),
+    FreeText("campaign", campaigns.c.held_by, campaigns.c.id),
+)
 
 _TIME = pl.Datetime("us", "UTC")
 _CALL_TYPES: dict[str, Any] = {
@@ -93,9 +126,9 @@ class Held:
     opt_outs
         list that they stand on: campaign, edition (String; null: of every campaign), since (Datetime), source (String).
     mentions
-        other place that names the number: place (String: cell, kept, reply, event, account_entry, text), campaign,
-        edition (String), row (Int64), call (String), at (Datetime), text (String; other numbers are masked; null where
-        it is about somebody else).
+        other place that names the number: place (String: cell, kept, reply, event, account_entry, opt_out,
+        delivery_report, campaign, text), campaign, edition (String), row (Int64), call (String), at (Datetime), text
+        (String; other numbers are masked; null where it is about somebody else).
     """
 
     msisdn: int
@@ -123,7 +156,7 @@ def held_about(connection: Connection, msisdn: int) -> Held:
             "messages": pl.concat(messages),
             "calls": _frame(_attempts(connection, its_calls), _CALL_TYPES),
             "unsupported_contacts": _frame(_unsupported(connection, msisdn, own), _UNSUPPORTED_TYPES),
-            "delivery_reports": _frame(_reports(connection, own), _REPORT_TYPES),
+            "delivery_reports": _frame(_reports(connection, msisdn, own), _REPORT_TYPES),
             "opt_outs": _frame(_opt_outs(connection, msisdn), _OPT_OUT_TYPES),
             "mentions": _frame(_mentions(connection, msisdn, in_files), _MENTION_TYPES),
         }
@@ -168,10 +201,10 @@ def naming(
     *others: Column[Any],
     where: ColumnElement[bool] | None = None,
 ) -> Iterator[Any]:
-    """The rows of a table in which `column` names the number: its text, then `others`."""
+    """The rows of a table in which `column` names the number: its text, then `others`; those that are alike once."""
     # The databases have no patterns in common, but both know at once where not even the digits stand in their order.
     may_name = column.like("%" + "%".join(national_number(msisdn)) + "%")
-    query = select(column, *others).where(may_name, true() if where is None else where)
+    query = select(column, *others).where(may_name, true() if where is None else where).distinct().order_by(*others)
     pattern = written_number(msisdn)
     for row in connection.execute(query).all():  # before anything is changed
         if pattern.search(row[0]):
@@ -187,6 +220,34 @@ def others_naming(
     for place, column in COLUMNS.items():
         for text, campaign_id, row in naming(connection, msisdn, column, r.campaign_id, r.row, where=is_others):
             yield place, campaign_id, row, text
+
+
+def named_in_settings(connection: Connection, msisdn: int) -> Iterator[tuple[int, str]]:
+    """The campaign editions whose settings name the number outside of their text: the id, and where it does."""
+    pattern = written_number(msisdn)
+    for settings, campaign_id in naming(connection, msisdn, campaigns.c.settings, campaigns.c.id):
+        found = [text for text in _strings(without_message(settings)) if pattern.search(text)]
+        if found:
+            yield campaign_id, ", ".join(found)
+
+
+def without_message(settings: str) -> dict[str, Any]:
+    """A campaign's settings but for the text, which everybody was sent."""
+    return {key: value for key, value in json.loads(settings).items() if key != "message"}
+
+
+def _strings(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case dict():
+            for each in value.values():
+                yield from _strings(each)
+        case list():
+            for each in value:
+                yield from _strings(each)
+        case _:
+            pass  # a number that is none of telephones, true, false
 
 
 # --- the tables ------------------------------------------------------------------------------------------------------
@@ -244,7 +305,7 @@ def _unsupported(connection: Connection, msisdn: int, own: Mapping[int, list[int
         yield _call(row.name, row.edition, row.chunk), row.attempt_id, others_masked(row.raw, msisdn)
 
 
-def _reports(connection: Connection, own: Mapping[int, list[int]]) -> Iterator[tuple[Any, ...]]:
+def _reports(connection: Connection, msisdn: int, own: Mapping[int, list[int]]) -> Iterator[tuple[Any, ...]]:
     d, k = deliveries.c, campaigns.c
     for campaign_id, rows in own.items():
         query = (
@@ -254,7 +315,7 @@ def _reports(connection: Connection, own: Mapping[int, list[int]]) -> Iterator[t
             .order_by(d.row)
         )
         for *report, reported, source, imported in connection.execute(query):
-            yield *report, _time(reported), source, _time(imported)
+            yield *report, _time(reported), others_masked(source, msisdn), _time(imported)
 
 
 def _opt_outs(connection: Connection, msisdn: int) -> Iterator[tuple[Any, ...]]:
@@ -266,12 +327,13 @@ def _opt_outs(connection: Connection, msisdn: int) -> Iterator[tuple[Any, ...]]:
         .order_by(s.campaign_id)
     )
     for name, edition, since, source in connection.execute(query):
-        yield name, edition, _time(since), source
+        yield name, edition, _time(since), others_masked(source, msisdn)
 
 
 def _mentions(connection: Connection, msisdn: int, in_files: Mapping[int, InArchive]) -> Iterator[tuple[Any, ...]]:
-    k, a, c, e, n = campaigns.c, attempts.c, chunks.c, events.c, account_entries.c
-    names = {row.id: (row.name, row.edition) for row in connection.execute(select(k.id, k.name, k.edition))}
+    k, c = campaigns.c, chunks.c
+    editions = connection.execute(select(k.id, k.name, k.edition))
+    names: dict[Any, tuple[str, str]] = {row.id: (row.name, row.edition) for row in editions}
     nobody: tuple[str | None, str | None] = (None, None)
     is_archived = recipients.c.campaign_id.in_(select(archives.c.campaign_id))  # some rows of theirs stand here, too
     found = list(others_naming(connection, msisdn, where=~is_archived))
@@ -280,12 +342,14 @@ def _mentions(connection: Connection, msisdn: int, in_files: Mapping[int, InArch
     for place, campaign_id, row, text in sorted(found):
         shown = others_masked(text, msisdn) if place == "cell" else None
         yield place, *names[campaign_id], row, None, None, shown
-    for text, campaign_id, chunk, at in naming(connection, msisdn, a.raw_reply, a.campaign_id, a.chunk, a.ended_at_us):
-        call = _call(*names[campaign_id], chunk)
-        yield "reply", *names[campaign_id], None, call, _time(at), others_masked(text, msisdn)
-    for text, campaign_id, at in naming(connection, msisdn, e.detail, e.campaign_id, e.at_us):
-        yield "event", *names.get(campaign_id, nobody), None, None, _time(at), others_masked(text, msisdn)
-    for text, at in naming(connection, msisdn, n.note, n.at_us):
-        yield "account_entry", None, None, None, None, _time(at), others_masked(text, msisdn)
+    for place, column, *whose in FREE_TEXT:
+        given = [each for each in whose if each is not None]
+        for text, *found_of in naming(connection, msisdn, column, *given):
+            of = dict(zip(given, found_of, strict=True))
+            edition_id, chunk, at = (None if each is None else of[each] for each in whose)
+            call = None if chunk is None else _call(*names[edition_id], chunk)
+            yield place, *names.get(edition_id, nobody), None, call, _time(at), others_masked(text, msisdn)
+    for campaign_id, text in named_in_settings(connection, msisdn):
+        yield "campaign", *names[campaign_id], None, None, None, others_masked(text, msisdn)
     for _, campaign_id, chunk in naming(connection, msisdn, c.text, c.campaign_id, c.chunk):
         yield "text", *names[campaign_id], None, _call(*names[campaign_id], chunk), None, None

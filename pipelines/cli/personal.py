@@ -36,6 +36,9 @@ _PLACES = {
     "reply": "a raw reply of the API",
     "event": "what a colleague wrote of a campaign",
     "account_entry": "what was entered of the account",
+    "opt_out": "where an opt-out came from",
+    "delivery_report": "a delivery report's words, or the name of its file",
+    "campaign": "what is recorded of a campaign: a file's name, why it stopped, who paused it",
     "text": "a text of somebody else",
 }
 

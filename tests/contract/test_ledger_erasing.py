@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, Text, insert, text
 
 from mambo_io import control, erasing
 from mambo_io.decisions import retry_refused
@@ -20,15 +21,20 @@ from mambo_io.forgetting import erase_person
 from mambo_io.ledger import CampaignRow, Ledger, to_us
 from mambo_io.model import CampaignState, Delivery
 from mambo_io.overwriting import overwrite_space
-from mambo_io.person import held_about
+from mambo_io.person import COLUMNS, FREE_TEXT, held_about
 from mambo_io.planning import write_plan, write_suppressions
 from mambo_io.store import Store, StoreBusy
 from mambo_io.tables import (
+    account_entries,
+    accounts,
+    archives,
     attempts,
     campaigns,
     chunks,
     deliveries,
     events,
+    ledger_meta,
+    metadata,
     recipient_exceptions,
     recipients,
     suppressions,
@@ -311,6 +317,63 @@ def test_a_number_that_stood_nowhere_but_in_other_peoples_words(store: Store, co
     assert rows_of(store, recipients, row=1)[0]["kept"] == '{"client_id":"•••"}'
     assert rows_of(store, attempts)[0]["raw_reply"] == '{"unsupported_contacts":["•••",701234567891]}'
     assert rows_of(store, chunks)[0]["text"] == "Call 0701234567.", "what others were sent"
+
+
+def test_every_column_of_text_is_searched_or_can_hold_no_number() -> None:
+    """A new column of text has to be put on one of these lists."""
+    searched = {each.column for each in FREE_TEXT} | set(COLUMNS.values()) | {unsupported.c.raw, campaigns.c.settings}
+    what_everybody_was_sent = {chunks.c.text, campaigns.c.message}
+    names_of_ours = {  # of accounts, editions, senders, computers, processes, files that we write, columns of a list
+        *(accounts.c.account, attempts.c.account, account_entries.c.account, events.c.account, attempts.c.run),
+        *(campaigns.c.name, campaigns.c.edition, campaigns.c.account, campaigns.c.host, campaigns.c.sender_id),
+        *(archives.c.file, campaigns.c.kept_columns, campaigns.c.versions, ledger_meta.c.key, ledger_meta.c.value),
+    }
+    digests = {*(campaigns.c[f"{of}_digest"] for of in ("content", "plan", "source")), archives.c.digest}
+    codes = {
+        *(recipients.c.network_guess, recipients.c.reason, recipients.c.encoding, chunks.c.encoding),
+        *(attempts.c.reason, attempts.c.alarms, campaigns.c.stop_reason, campaigns.c.category),
+        *(account_entries.c.kind, events.c.kind, archives.c.rejected, archives.c.left_out),
+    }
+    text_columns = {
+        column for table in metadata.tables.values() for column in table.columns if type(column.type) is Text
+    }
+    assert text_columns == searched | what_everybody_was_sent | names_of_ours | digests | codes
+
+
+def test_a_number_that_a_colleague_typed_is_found_and_hidden(store: Store, connection: Connection) -> None:
+    """In the source of an opt-out, behind --by, and in the names of files; of an edition that goes on these stay."""
+    complete(connection, 2)
+    write_plan(connection, plan(2, name="flour-day"), who="officer")
+    stranger, said = 256_701_234_567, "0701 234 567"
+    settings = {"message": f"Call {said}.", "recipients": {"path": f"{said}.csv"}, "suppression": {"paths": [said]}}
+    named = [each.column for each in FREE_TEXT]
+    with connection.begin():
+        when = {"account": "main", "at_us": 0, "kind": "reading", "who": "officer"}
+        connection.execute(insert(account_entries), when)
+        connection.execute(insert(accounts).values(account="other"))
+        for table in {column.table for column in named}:
+            values = {column.name: f"of {said}, 0772123456" for column in named if column.table is table}
+            connection.execute(table.update().values(values))
+        connection.execute(campaigns.update().values(settings=json.dumps(settings)))
+
+    with store.reader() as reader:
+        held = held_about(reader, stranger).tables["mentions"]
+        own = held_about(reader, msisdn(1)).tables["delivery_reports"]
+    assert held["place"].unique().sort().to_list() == sorted({each.place for each in FREE_TEXT})
+    assert "of 0701 234 567, •••456" in held.filter(place="opt_out")["text"].to_list()
+    assert "0701 234 567.csv, 0701 234 567" in held.filter(place="campaign")["text"].to_list()
+    assert own["source"].to_list() == ["of •••567, •••456"]
+
+    erase_person(connection, stranger, who=f"amos, {said}", now=LATER)
+
+    with store.reader() as reader:
+        left = held_about(reader, stranger).tables["mentions"].select("place", "campaign", "text").rows()
+    files = "0701 234 567.csv, 0701 234 567"
+    assert left == [("campaign", "flour-day", text) for text in (f"of {said}, •••456", files)]
+    [opt_out] = rows_of(store, suppressions)
+    assert opt_out["source"] == "of •••, 0772123456"
+    kept = json.loads(rows_of(store, campaigns, name="clinic-day")[0]["settings"])
+    assert kept == {"message": f"Call {said}.", "recipients": {"path": "•••.csv"}, "suppression": {"paths": ["•••"]}}
 
 
 @pytest.mark.parametrize(
