@@ -86,7 +86,8 @@ def test_a_settlement_that_is_killed_lets_nothing_go_on(
     before = stands_still(
         chosen, state=CampaignState.PAUSED, stop_reason="api", stop_detail="it said so", ended_at_us=to_us(NOON)
     )
-    killed = run(sys.executable, "-c", KILLED_INSIDE, cwd=tmp_path, env=environment(api, store_url))
+    of_its_own = environment(api, store_url) | {"HOME": str(tmp_path)}  # it leaves what it had reserved
+    killed = run(sys.executable, "-c", KILLED_INSIDE, cwd=tmp_path, env=of_its_own)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert weekly(chosen) == before
     with Store(store_url) as store:
