@@ -48,7 +48,7 @@ KILLS ?= 40
 crash: $(STAMP) ## kill the real command again and again, on both stores; longer: make crash KILLS=500
 	@KILLS=$(KILLS) $(BIN)/python -m pytest $(call within,tests/crash) --numprocesses 2 --dist loadgroup
 
-week: $(STAMP) ## a week of scheduled campaigns in some three minutes, on both stores, on a clock that is moved
+week: $(STAMP) ## a week of scheduled campaigns in some four minutes, on both stores, on a clock that is moved
 	@$(BIN)/python -m pytest $(call within,tests/week) --numprocesses 2 --dist loadgroup
 
 machines: $(STAMP) ## workers killed on a Prefect server on PostgreSQL; three minutes; wants PostgreSQL installed
