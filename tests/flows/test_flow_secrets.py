@@ -63,6 +63,7 @@ def test_a_run_that_is_killed_and_goes_on(
         while api.calls().height < 2:
             assert process.poll() is None, process.communicate()[0]
             time.sleep(0.05)
+        time.sleep(0.5)  # it has come in; now it has been executed as well
         process.kill()
         said, _ = process.communicate()
     api.set_faults([])
