@@ -196,20 +196,18 @@ def _people(opt_outs: ColumnElement[bool]) -> Select[Any]:
 
 PEOPLE = _people(_of_this_or_all)
 PEOPLE_OF_TRANSACTIONAL = _people(suppressions.c.campaign_id == _CAMPAIGN)
+_is_last_attempt = and_(
+    chunks.c.campaign_id == attempts.c.campaign_id,
+    chunks.c.chunk == attempts.c.chunk,
+    chunks.c.last_attempt == attempts.c.id,
+)
 # Who was sent which text, or may have been: whose calls were accepted, are unknown or in flight. Not those whom the API
 # called unsupported, and no tests to one's own phone.
 SENT = (
     select(recipients.c.msisdn, chunks.c.text_key)
     .select_from(attempts)
     .join(campaigns, campaigns.c.id == attempts.c.campaign_id)
-    .join(
-        chunks,
-        and_(
-            chunks.c.campaign_id == attempts.c.campaign_id,
-            chunks.c.chunk == attempts.c.chunk,
-            chunks.c.last_attempt == attempts.c.id,
-        ),
-    )
+    .join(chunks, _is_last_attempt)
     .join(recipients, and_(recipients.c.campaign_id == chunks.c.campaign_id, recipients.c.chunk == chunks.c.chunk))
     .outerjoin(
         recipient_exceptions,
@@ -248,14 +246,7 @@ ARCHIVED_ELSEWHERE = (
     .select_from(attempts)
     .join(archives, archives.c.campaign_id == attempts.c.campaign_id)
     .join(campaigns, campaigns.c.id == attempts.c.campaign_id)
-    .join(
-        chunks,
-        and_(
-            chunks.c.campaign_id == attempts.c.campaign_id,
-            chunks.c.chunk == attempts.c.chunk,
-            chunks.c.last_attempt == attempts.c.id,
-        ),
-    )
+    .join(chunks, _is_last_attempt)
     .where(
         attempts.c.id > bindparam("seen_to"),
         attempts.c.account == _ACCOUNT,
