@@ -20,7 +20,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 from mambo_io import statements
 from mambo_io.errors import StoreError
 from mambo_io.event_log import add_event
-from mambo_io.ledger import CampaignRow, campaign_row, to_us
+from mambo_io.ledger import Ledger, campaign_row, to_us
 from mambo_io.locks import holder_of
 from mambo_io.model import FINAL_STATES, CampaignState
 from mambo_io.places import parse_url
@@ -59,13 +59,15 @@ def restore(url: str, backup: Path, *, who: str, now: datetime) -> Restored:
     """
     location = parse_url(url)
     if location.get_backend_name() != "sqlite":
-        raise StoreError("a PostgreSQL store is restored with its own tools", fix="Use pg_restore.")
+        fix = "Use pg_restore, and then `mambo store restore` without a file."
+        raise StoreError("a PostgreSQL store is restored with its own tools", fix=fix)
     path = Path(location.database or "")
     incoming = path.with_name(f"{path.name}.restoring")
     try:
         with nobody_sends(path):
             _copy(backup, incoming)
-            newest_call, open_campaigns = _mark(incoming, who=who, now=now)
+            with Store(str(incoming)) as store:
+                newest_call, labels = _mark(store, who=who, now=now)
             replaced = _set_aside(path, now)
             incoming.replace(path)
             calls_noted = note_beside(path).newest_call
@@ -79,8 +81,19 @@ def restore(url: str, backup: Path, *, who: str, now: datetime) -> Restored:
             *(copy_before_upgrade(incoming, version) for version in range(1, SCHEMA_VERSION)),
         ):
             file.unlink(missing_ok=True)
-    labels = tuple(row.label for row in open_campaigns)
     return Restored(path, newest_call, newest_call if was_moved else calls_noted, labels, replaced, was_moved)
+
+
+def mark_restored(store: Store, *, who: str, now: datetime) -> tuple[int, tuple[str, ...]]:
+    """A person says that PostgreSQL's own tools have put an older state of this ledger in its place, which nothing in
+    it tells. As after `restore`: calls in flight in it are unknown, and nothing is sent before `confirm`.
+
+    Returns its newest call, and the campaigns that are not finished in it. Raises `StoreBusy` while one is being sent.
+    """
+    with store.writer() as connection, ExitStack() as held:
+        for row in Ledger(store).campaigns():  # so that no sender begins before it is marked
+            held.enter_context(store.lock(row.label, connection))
+        return _mark(store, who=who, now=now)
 
 
 def confirm(connection: Connection, *, who: str, now: datetime) -> None:
@@ -146,9 +159,9 @@ def _copy(backup: Path, target: Path) -> None:
         raise StoreError(f"is no good copy of a ledger ({verdict})", file=backup, fix="Take another backup.")
 
 
-def _mark(path: Path, *, who: str, now: datetime) -> tuple[int, list[CampaignRow]]:
-    """Block sending from the ledger at `path`; returns its newest call, and the campaigns that are not finished."""
-    with Store(str(path)) as store, store.writer() as connection, connection.begin():
+def _mark(store: Store, *, who: str, now: datetime) -> tuple[int, tuple[str, ...]]:
+    """Block sending from the ledger; returns its newest call, and the campaigns that are not finished."""
+    with store.writer() as connection, connection.begin():
         newest_call = connection.scalar(select(func.max(attempts.c.id))) or 0
         unfinished = select(campaigns).where(campaigns.c.state.not_in((*FINAL_STATES, CampaignState.PLANNING)))
         open_campaigns = [campaign_row(row) for row in connection.execute(unfinished.order_by(campaigns.c.id))]
@@ -162,7 +175,7 @@ def _mark(path: Path, *, who: str, now: datetime) -> tuple[int, list[CampaignRow
             here = {"the_campaign": row.id}
             connection.execute(statements.ORPHANED_ATTEMPTS, here | {"now_us": to_us(now)})
             connection.execute(statements.ORPHANED_CHUNKS, here)
-    return newest_call, open_campaigns
+    return newest_call, tuple(row.label for row in open_campaigns)
 
 
 def _set_aside(path: Path, now: datetime) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -68,24 +69,35 @@ def backup(file: Path, /) -> int:
 
 
 @store.command
-def restore(file: Path, /) -> int:
-    """Put a backup in the place of a SQLite ledger.
+def restore(file: Path | None = None, /) -> int:
+    """Put a backup in the place of a SQLite ledger, or say that PostgreSQL's tools have done so.
 
     The ledger that is there is kept under another name. The backup does not know what was sent after it was made, so
-    nothing is sent from it before `mambo store confirm`. For example:
+    nothing is sent from it before `mambo store confirm`. PostgreSQL: stop every sender, put the dump back with
+    pg_restore, then give this command, without a file, before anything is sent. For example:
 
         mambo store restore ledger-before-friday.db
 
     Parameters
     ----------
     file
-        What `mambo store backup` wrote; or the ledger itself, where a copy was put in its place by hand.
+        What `mambo store backup` wrote; or the ledger itself, where a copy was put in its place by hand. PostgreSQL:
+        none.
     """
+    from mambo_io.restored import mark_restored
     from mambo_io.restored import restore as put_in_place
     from pipelines.runs import who
 
-    url = load_settings().store.get_secret_value()
-    restored = put_in_place(url, file, who=who(), now=datetime.now(UTC))
+    settings, now = load_settings(), datetime.now(UTC)
+    if file is None:
+        with open_store(settings) as opened:
+            if opened.is_sqlite:
+                raise InputError("needs the backup's FILE", file="mambo store restore")
+            newest_call, open_campaigns = mark_restored(opened, who=who(), now=now)
+        screens.say(f"{opened.name} is taken for a backup; it ends with call {newest_call}")
+        _say_what_next(open_campaigns)
+        return 0
+    restored = put_in_place(settings.store.get_secret_value(), file, who=who(), now=now)
     screens.say(f"{restored.path} is now a copy of {file}")
     if restored.replaced is not None:
         what = "The log of the ledger" if restored.replaced.name.endswith("-wal") else "The ledger"
@@ -95,11 +107,15 @@ def restore(file: Path, /) -> int:
     if restored.calls_noted > restored.newest_call:
         lost = screens.count(restored.calls_noted - restored.newest_call, "API call")
         screens.say(f"{lost} made since are not in it")
-    if restored.open_campaigns:
-        screens.say(f"Unfinished in it, and perhaps sent since: {', '.join(restored.open_campaigns)}")
+    _say_what_next(restored.open_campaigns)
+    return 0
+
+
+def _say_what_next(open_campaigns: Sequence[str]) -> None:
+    if open_campaigns:
+        screens.say(f"Unfinished in it, and perhaps sent since: {', '.join(open_campaigns)}")
     screens.say("Nothing is sent before you have found out what was sent since, and said so:")
     screens.say("  mambo store confirm --by NAME")
-    return 0
 
 
 @store.command

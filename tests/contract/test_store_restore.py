@@ -10,6 +10,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from mambo_io import accounting
@@ -22,6 +23,7 @@ from mambo_io.store import Store, StoreBusy
 from mambo_io.tables import events
 from pipelines.settling import SettlingRules, conclude
 from support.ledgers import NOON, Run, bad_reply, good_reply, no_answer, plan, rows_of
+from support.postgres import PostgresServer
 from support.processes import mambo
 
 ASKED = r"the ledger is a backup, put in place on 2026-03-02 at 12:00: .*mambo store confirm --by NAME\.$"
@@ -273,13 +275,44 @@ def test_a_ledger_that_was_cut_short_is_replaced(ledger: Path) -> None:
 
 
 def test_postgresql_has_its_own_tool(postgres_url: str, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"Use pg_restore\."):
+    with pytest.raises(StoreError, match=r"Use pg_restore, and then `mambo store restore` without a file\."):
         restore(postgres_url, tmp_path / "backup.db", who="jane", now=NOON)
+
+
+def test_a_dump_that_was_put_back_is_sent_from_only_when_a_person_says_so(
+    postgres_server: PostgresServer, postgres_url: str, tmp_path: Path
+) -> None:
+    """It was made while a call was in flight."""
+    with Store(postgres_url, create=True) as store, store.writer() as connection:
+        run = Run.of(connection, plan(2, 2, 2))
+        run.claim_one()
+        dump = postgres_server.dump(postgres_url)
+    with postgres_server.database() as url:
+        with psycopg.connect(url.replace("+psycopg", "")) as restored:
+            restored.execute(dump.encode())
+        env = {"MAMBO_STORE": url}
+        with Store(url) as store, store.locked_writer("clinic-day/1"):
+            busy = mambo("store", "restore", cwd=tmp_path, env=env)
+        assert (busy.returncode, busy.stdout) == (2, "")
+        assert "another process is sending clinic-day/1" in busy.stderr
+        done = mambo("store", "restore", cwd=tmp_path, env=env)
+        assert "it ends with call 1\nUnfinished in it, and perhaps sent since: clinic-day/1\n" in done.stdout
+        with Store(url) as store, store.writer() as connection:
+            ledger = Ledger(store)
+            unknown = ["clinic-day/1/c0001"]
+            assert [call.name for call in ledger.unknown_calls(ledger.get("clinic-day"))] == unknown
+            with pytest.raises(StoreError, match="the ledger is a backup, put in place on "):
+                Run(connection, ledger.get("clinic-day"))
+            confirm(connection, who="Jane Auma", now=NOON)
+            again = Run(connection, ledger.get("clinic-day"), name="next")
+            assert [call.chunk for call in again.claim(9)] == [2, 3]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the commands' paths are POSIX's")
 def test_the_commands(ledger: Path, tmp_path: Path) -> None:
     env = {"MAMBO_STORE": str(ledger)}
+    without = mambo("store", "restore", cwd=tmp_path, env=env)
+    assert (without.returncode, without.stderr) == (2, "mambo: mambo store restore: needs the backup's FILE\n")
     done = mambo("store", "restore", "backup.db", cwd=tmp_path, env=env)
     assert (done.returncode, done.stderr) == (0, "")
     assert "1 API call made since are not in it" in done.stdout
