@@ -14,6 +14,7 @@ from pathlib import Path
 
 import polars as pl
 
+from mambo_io.calls_left import unknown_calls
 from mambo_io.errors import Difference, InputError, StoreError
 from mambo_io.ledger import Ledger
 from mambo_io.settings import MamboSettings
@@ -157,7 +158,7 @@ def _settle(settings: MamboSettings, name: str, edition: str, *, ask: bool) -> S
         with held_edition(settings, name, edition) as (ledger, connection, row):
             rules = planned_rules(ledger, row, settings)
             settled = settle_unknown(ledger, connection, row, settings, rules, who=who(), ask=ask)
-            left = ledger.unknown_calls(row)
+            left = unknown_calls(ledger.store, row)
             refusal = ledger.credentials_latch(settings.account)
     except StoreBusy:
         return SettledEdition(f"{name}/{edition}", 0, 0, 0, "somebody is at work on it")

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from sqlalchemy import Connection
 
 from mambo_io import accounting
+from mambo_io.calls_left import unknown_attempts, unknown_calls
 from mambo_io.client import MamboClient
 from mambo_io.doubts import (
     LONGEST_CALL_S,
@@ -87,7 +88,7 @@ def settle_unknown(
     the account is at work.
     """
     end_orphans(connection, campaign, datetime.now(UTC))
-    if not ledger.unknown_calls(campaign):
+    if not unknown_calls(ledger.store, campaign):
         return Settled(0, 0, 0, None)
     with _account_at_rest(ledger.store, connection, campaign.account) as at_rest:
         if ask and at_rest and settings.username is not None and settings.password is not None:
@@ -268,7 +269,7 @@ def _why_not_planned(
 
 def unknown_attempt(ledger: Ledger, campaign: CampaignRow, name: str) -> int:
     """The attempt of an unknown call by its name (`clinic-day/1/c0007` or `c0007`). Raises `InputError`."""
-    known = ledger.unknown_attempts(campaign)
+    known = unknown_attempts(ledger.store, campaign)
     for chunk, attempt in known.items():
         if name in (call_name(campaign, chunk), call_name(campaign, chunk).rpartition("/")[2], str(chunk)):
             return attempt

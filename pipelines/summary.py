@@ -7,9 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mambo_io import statements
+from mambo_io.calls_left import (
+    UnchargedCalls,
+    UnknownCall,
+    UnverifiedCall,
+    last_refusal,
+    uncharged_calls,
+    unknown_calls,
+    unverified_calls,
+)
 from mambo_io.delivery_counts import Evidence, delivery_counts
 from mambo_io.errors import StoreError
-from mambo_io.ledger import CampaignRow, Ledger, Totals, UnchargedCalls, UnknownCall, UnverifiedCall
+from mambo_io.ledger import CampaignRow, Ledger, Totals
 from mambo_io.masking import mask_text
 from mambo_io.model import FINAL_STATES, NOT_REPORTED, SIGNALLED_TWICE, CampaignState, ChunkState, Outcome, StopReason
 from pipelines.judging import is_last_word
@@ -102,11 +111,12 @@ def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str | None = No
                     return summarize(ledger, now, command=command)
                 process_ended = PROCESS_ENDED
     totals = ledger.totals(campaign)
-    unknown = ledger.unknown_calls(campaign)
+    unknown = unknown_calls(ledger.store, campaign)
     differences = {
         _DIFFERENCES[state]: totals.estimates[state] for state in _DIFFERENCES if totals.estimates.get(state)
     }
-    uncharged = ledger.uncharged_calls(campaign)
+    unverified = tuple(unverified_calls(ledger.store, campaign)) if Outcome.UNVERIFIED in totals.outcomes else ()
+    uncharged = uncharged_calls(ledger.store, campaign)
     if uncharged is not None and uncharged.expected_ugx:
         differences[_UNCHARGED] = uncharged.expected_ugx
     if totals.unsupported_estimate_ugx:
@@ -129,7 +139,7 @@ def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str | None = No
     refused = _has_refused(ledger, campaign, totals)
     stop_reason, stop_detail = process_ended or campaign.stop_reason, campaign.stop_detail
     if refused and campaign.state is CampaignState.COMPLETE:
-        stop_reason, stop_detail = REFUSED_CALLS, ledger.last_refusal(campaign)
+        stop_reason, stop_detail = REFUSED_CALLS, last_refusal(ledger.store, campaign)
     return CampaignSummary(
         campaign=campaign.name,
         edition=campaign.edition,
@@ -152,7 +162,7 @@ def summarize(ledger: Ledger, campaign: CampaignRow, *, command: str | None = No
         charge_is_known=uncharged is None and not any(totals.calls.get(state) for state in _MAY_HAVE_BEEN_CHARGED),
         uncharged_calls=uncharged,
         unknown_calls=tuple(unknown),
-        unverified_calls=tuple(ledger.unverified_calls(campaign)) if Outcome.UNVERIFIED in totals.outcomes else (),
+        unverified_calls=unverified,
         deliveries=deliveries,
         delivery_evidence=() if reported is None else reported.evidence,
         next_command=_next_command(

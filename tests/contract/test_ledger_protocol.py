@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection, event, select
 
 from mambo_io.call_ends import ClaimedCall
+from mambo_io.calls_left import unknown_calls
 from mambo_io.client import boot_time_s
 from mambo_io.errors import Stopped
 from mambo_io.ledger import Ledger, to_us
@@ -205,7 +206,7 @@ def test_what_a_dead_process_left_in_flight_is_unknown_and_is_not_sent_again(
 
     next_run = Run(connection, Ledger(store).get("clinic-day"))
     assert next_run.orphans == 1
-    [orphan] = Ledger(store).unknown_calls(run.campaign)
+    [orphan] = unknown_calls(store, run.campaign)
     assert (orphan.name, orphan.recipients_count, orphan.expected_ugx, orphan.intent_at, orphan.reason) == (
         *("clinic-day/1/c0002", 3, 150, NOON, "process_ended"),
     )

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from mambo_io.ledger import Ledger, UnchargedCalls
+from mambo_io.calls_left import UnchargedCalls, uncharged_calls
+from mambo_io.ledger import Ledger
 from mambo_io.model import Outcome, Verdict
 from mambo_io.store import Store
 from mambo_io.tables import attempts, chunks, recipient_exceptions, unsupported
@@ -243,6 +244,6 @@ def test_a_charge_that_is_not_known_is_told_as_that_and_nothing_else(store: Stor
     }
     assert not summary.charge_is_known
     assert summary.uncharged_calls == UnchargedCalls(2, 200, ("clinic-day/1/c0001", "clinic-day/1/c0002"))
-    assert ledger.uncharged_calls(run.campaign, most=1) == UnchargedCalls(2, 200, ("clinic-day/1/c0001",))
+    assert uncharged_calls(ledger.store, run.campaign, most=1) == UnchargedCalls(2, 200, ("clinic-day/1/c0001",))
     [sums] = reconciliation.by_campaign(reconciliation.read_books(store)).to_dicts()
     assert (sums["of_unknown_ugx"], sums["of_price_ugx"], sums["of_not_sent_ugx"]) == (-200, 20, -100)

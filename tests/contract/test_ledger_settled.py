@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import Connection, update
 
 from mambo_io import accounting
+from mambo_io.calls_left import UnverifiedCall, unknown_calls, unverified_calls
 from mambo_io.doubts import end_orphans, in_flight
 from mambo_io.errors import InputError
-from mambo_io.ledger import Ledger, UnverifiedCall
+from mambo_io.ledger import Ledger
 from mambo_io.model import CampaignState, Verdict
 from mambo_io.sender import Hold
 from mambo_io.settled import record_not_sent, record_person, record_sent, settle_state
@@ -79,7 +80,7 @@ def outcomes(store: Store) -> list[str]:
 
 def evidence(store: Store) -> str | None:
     ledger = Ledger(store)
-    [call] = ledger.unknown_calls(ledger.get("clinic-day"))
+    [call] = unknown_calls(ledger.store, ledger.get("clinic-day"))
     return call.evidence
 
 
@@ -345,10 +346,10 @@ def test_a_person_knows_of_one_unverified_recipient(
     call = run.claim_one()
     run.settle(call, good_reply(call, recipients_count=7))
     unverified = UnverifiedCall("clinic-day/1/c0001", 2, 1, 2, 7, 0, "count_above_submitted")
-    assert Ledger(store).unverified_calls(run.campaign) == [unverified]
+    assert unverified_calls(store, run.campaign) == [unverified]
     record_person(connection, run.campaign, 2, reached=reached, note="asked her", who="Grace", now=NOON)
     assert outcomes(store) == ["unverified", outcome]
-    assert Ledger(store).unverified_calls(run.campaign) == [replace(unverified, recipients_count=1)]
+    assert unverified_calls(store, run.campaign) == [replace(unverified, recipients_count=1)]
     with pytest.raises(InputError, match="is nobody whom a reply left unverified"):
         record_person(connection, run.campaign, 2, reached=True, note="again", who="Grace", now=NOON)
 

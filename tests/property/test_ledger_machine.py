@@ -28,6 +28,7 @@ from hypothesis.stateful import (
 
 from mambo_io import accounting, control, statements
 from mambo_io.call_ends import ClaimedCall
+from mambo_io.calls_left import unknown_attempts
 from mambo_io.errors import Stopped
 from mambo_io.ledger import CampaignRow, Ledger
 from mambo_io.model import ChunkState, Outcome
@@ -176,7 +177,7 @@ class Account(RuleBasedStateMachine):
     def a_person_finds_out(self, data: st.DataObject) -> None:
         ledger = Ledger(self.store)
         campaign = ledger.get("clinic-day", self.edition)
-        unknown = ledger.unknown_attempts(campaign)
+        unknown = unknown_attempts(ledger.store, campaign)
         late = {call.attempt_id for call in self.may_come_late}
         settled = [attempt for attempt in unknown.values() if attempt not in late]
         if not settled:

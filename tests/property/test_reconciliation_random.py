@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection
 
 from mambo_io.call_ends import ClaimedCall
+from mambo_io.calls_left import unknown_attempts
 from mambo_io.decisions import retry_refused
 from mambo_io.delivery_counts import delivery_counts
 from mambo_io.ledger import Ledger
@@ -143,7 +144,7 @@ def whatever_happens(store: Store, connection: Connection, data: st.DataObject) 
             case "retry" if "refused" in ledger.totals(campaign).calls:
                 retry_refused(connection, campaign, who="Grace", now=NOON)
                 run = Run(connection, campaign, now=run.now)
-            case "resolve" if unknown := sorted(ledger.unknown_attempts(campaign).values()):
+            case "resolve" if unknown := sorted(unknown_attempts(ledger.store, campaign).values()):
                 attempt = data.draw(st.sampled_from(unknown), label="attempt")
                 cost_ugx = data.draw(st.none() | st.integers(0, 300) | st.just(-1), label="cost")
                 if cost_ugx == -1:
